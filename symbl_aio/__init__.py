@@ -73,8 +73,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio._error_classes import *
     from symbl_aio._media.inspect import *
     from symbl_aio.bookmarks import *

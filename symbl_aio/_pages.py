@@ -129,7 +129,9 @@ async def list_conversations(
     offset = repeats = 0
     before: list[str] = []
     while True:
-        call = calls.conversations(limit=page_size, offset=offset, group_id=group_id, **selection)
+        call = calls.conversations(
+            page_size=page_size, offset=offset, group_id=group_id, **selection
+        )
         found = page_of(models.ConversationInfo, await backend.call(call), "conversations")
         ids = [info.id for info in found]
         # A full page may repeat the one before: new conversations move all others behind them.

@@ -179,7 +179,11 @@ class SpeakerEvent:
     """
 
     type: Literal["started_speaking", "stopped_speaking", "joined", "left", "stopped"] = field(
-        validator=check(lambda v: v in _SPEAKER_EVENTS, '"started_speaking" or "stopped_speaking"')
+        validator=check(
+            lambda v: v in _SPEAKER_EVENTS,
+            '"started_speaking" or "stopped_speaking", or of a call also "joined", "left" or '
+            '"stopped"',
+        )
     )
     """Start or stop; of a call also ``"joined"``, ``"left"`` and ``"stopped"``."""
     user: User = field(validator=_user)
@@ -213,7 +217,7 @@ class Patch:
         )
     )
     """The target, a JSON pointer such as ``"/vocabulary"``."""
-    value: JSON = None
+    value: JSON = field(default=None, hash=False)
     """The new value; leave it out for ``"remove"``."""
 
 

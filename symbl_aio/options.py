@@ -255,13 +255,13 @@ class SharedOptions:
     )
     """The criteria of the call score."""
 
-    extra_body: Mapping[str, JSON] = field(factory=dict, converter=_extra_body)
+    extra_body: Mapping[str, JSON] = field(factory=dict, hash=False, converter=_extra_body)
     """Parameters without a field of their own, for the JSON body, under the API's names.
 
     The body of a file is the file itself: use ``extra_query`` there.
     """
 
-    extra_query: Mapping[str, JSON] = field(factory=dict, converter=_extra_query)
+    extra_query: Mapping[str, JSON] = field(factory=dict, hash=False, converter=_extra_query)
     """Parameters without a field of their own, for the query, under the API's names.
 
     A list or dict becomes one parameter of JSON text.

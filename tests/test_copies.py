@@ -255,7 +255,7 @@ def test_every_model_and_event_is_kept(way: Callable[[Any], Any]) -> None:
     kinds = {
         value
         for value in [
-            *(getattr(models, name) for name in models.__all__),
+            *(getattr(models, name) for name in dir(models)),
             *get_args(Event),
             JobEvent,
             UploadProgress,

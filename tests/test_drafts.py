@@ -1,4 +1,5 @@
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -39,8 +40,26 @@ def test_criteria_are_rsql(metadata, rsql):
     assert criteria(metadata) == rsql
 
 
-def test_the_server_reads_what_criteria_wrote():
-    list_query.parse_filter(criteria({"pier": "Pier 4", "agentId": "johndoe"}))
+@table(
+    "value",
+    [
+        "johndoe",
+        "Pier 4",
+        "",
+        "rock and roll",
+        "a; b",
+        "Smith, John (jr.)",
+        "it's",
+        'a "b" \\',
+        "\\",
+    ],
+)
+def test_the_server_reads_what_criteria_wrote(value):
+    metadata = {"pier": value, "agentId": "johndoe"}
+    meets = list_query.parse_filter(criteria(metadata))
+    assert meets is not None
+    assert meets(cast("Any", SimpleNamespace(metadata=metadata)))
+    assert not meets(cast("Any", SimpleNamespace(metadata={**metadata, "pier": f"{value}."})))
 
 
 @table("metadata", [{}, {"a": "1", "b": "2", "c": "3"}, {"a b": "1"}, {"": "1"}])
@@ -91,6 +110,7 @@ def test_a_bookmark_marks_times_or_messages():
         (lambda: TrackerDraft("a", ["b"], languages="en"), "languages"),
         (lambda: TrackerDraft("a", ["b"], description=5), "description"),  # type: ignore[arg-type]
         (lambda: SpeakerEvent("spoke", INES, 1), "type"),  # type: ignore[arg-type]
+        (lambda: SpeakerEvent("enters", INES), "joined"),  # type: ignore[arg-type]
         (lambda: SpeakerEvent("started_speaking", "Ines", 1), "user"),  # type: ignore[arg-type]
         (lambda: SpeakerEvent("started_speaking", INES, -1), "offset"),
         (lambda: SpeakerEvent("started_speaking", INES, float("inf")), "offset"),

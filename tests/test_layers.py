@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parents[1] / ROOT
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
     (
+        "_charsets",
         "_error_classes",
         "_environment",
         "_detached_handles",
@@ -86,6 +87,7 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 SHARED = {
     "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media", "models"),
     "contrib": (
+        "_charsets",
         "_core.passing_faults",
         "_fields",
         "_log",

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve, fields
 from attrs.exceptions import FrozenInstanceError
 
+from symbl_aio.drafts import Patch
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models.base import wire_name
 from symbl_aio.options import (
@@ -253,3 +254,15 @@ def test_options_are_values():
     assert evolve(options, name="b").name == "b"
     with pytest.raises(ConfigurationError, match="name"):
         evolve(options, name=3)  # type: ignore[arg-type]
+
+
+@table(
+    "make",
+    [
+        lambda: TextOptions(extra_body={"a": [1]}),
+        lambda: MediaOptions(trackers=[Tracker("a", ["b"])], extra_query={"a": {"b": [1]}}),
+        lambda: Patch("add", "/vocabulary", ["late"]),
+    ],
+)
+def test_equal_values_are_one_key_of_a_dict(make):
+    assert {make(): 1} == {make(): 1}

@@ -39,7 +39,7 @@ async def test_conversations_are_found_by_their_metadata_and_by_their_group(serv
 
         assert [info.id async for info in symbl.conversations(filter=rsql)] == wanted
         group = await symbl.groups.create(GroupDraft("Pier 4", rsql, "All of pier 4"))
-        found = [info async for info in symbl.groups.conversations(group.id or "", page_size=1)]
+        found = [info async for info in symbl.groups.conversations(group.id, page_size=1)]
     assert [info.id for info in found] == wanted
     assert found[0].metadata == {"pier": "4"}
 
@@ -88,9 +88,16 @@ async def test_the_seven_days_that_are_shown_do_not_move_from_page_to_page(host:
     "wrong,named",
     [
         ({"page_size": 0}, "page_size"),
-        ({"page_size": 65_537}, "limit"),
+        ({"page_size": 65_537}, "page_size"),
         ({"order": "up"}, "order"),
         ({"start_time": datetime(2024, 1, 1)}, "start_time"),
+        (
+            {
+                "start_time": datetime(2024, 1, 1, tzinfo=UTC),
+                "end_time": datetime(2024, 1, 1, tzinfo=UTC),
+            },
+            "start_time is not before end_time",
+        ),
     ],
 )
 async def test_a_wrong_question_is_refused_before_it_is_asked(host: Host, wrong, named):

@@ -15,7 +15,7 @@ from tests.tables import table
 
 def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Give every public function, and every public method of every public class."""
-    public = {name: getattr(symbl_aio, name) for name in symbl_aio.__all__}
+    public = {name: getattr(symbl_aio, name) for name in dir(symbl_aio)}
     for name, value in {**public, "LocalSymbl": LocalSymbl}.items():
         if inspect.isfunction(value):
             yield name, value
@@ -74,7 +74,7 @@ def test_no_signature_has_any_or_a_default_that_can_be_changed(name, made):
 
 MODELS = [
     value
-    for value in (getattr(symbl_aio, name) for name in symbl_aio.__all__)
+    for value in (getattr(symbl_aio, name) for name in dir(symbl_aio))
     if inspect.isclass(value) and attrs.has(value)
 ]
 

@@ -247,7 +247,7 @@ class AmbiguousSubmissions:
         for page in range(_MAX_PAGES):
             answer = await self._backend.call(
                 calls.conversations(
-                    limit=_PAGE, offset=page * _PAGE, order="desc", start_time=oldest_listed
+                    page_size=_PAGE, offset=page * _PAGE, order="desc", start_time=oldest_listed
                 )
             )
             if not_before is None:

@@ -6,8 +6,6 @@ A submission is a ``Body`` of ``single_use_body``, sent once. Redirects are neve
 from __future__ import annotations
 
 import asyncio
-import codecs
-import json
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -20,6 +18,7 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio import _environment
+from symbl_aio._charsets import answer_text
 from symbl_aio._core.retries import retry_after
 from symbl_aio._error_classes import api_error
 from symbl_aio._io.connection_pool import Pool
@@ -54,11 +53,6 @@ _WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(
 
 _OPENING_SOCKET: Final = ContextVar("_OPENING_SOCKET", default=False)
 """Whether this task opens a WebSocket, rather than sends another request of the same session."""
-
-_CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
-"""What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
-bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
-(punycode) takes the square of the time."""
 
 
 class Transport:
@@ -286,7 +280,7 @@ class Transport:
                 text=(
                     raw.decode()
                     if raw.isascii() and b"\0" not in raw[:4]
-                    else _text(raw, response.charset)
+                    else answer_text(raw, response.charset)
                 ),
                 elapsed=perf_counter() - began,
             )
@@ -309,7 +303,7 @@ class Transport:
                         break
                     raise DecodeError(
                         f"the answer is larger than Limits.answer_bytes ({most})",
-                        _text(b"".join(parts)[:1000], None),
+                        answer_text(b"".join(parts)[:1000], None),
                     )
             if (error := content.exception()) is not None:
                 raise error
@@ -387,22 +381,3 @@ def _how_far(body: Body | None, fault: Fault) -> Sent:
     if body is None:
         return "maybe"
     return "maybe" if body.complete else "partial"
-
-
-def _text(raw: bytes, charset: str | None) -> str:
-    # A byte order mark, and the zeros of UTF-16 and UTF-32, prove more than a header does.
-    # Nothing but zeros proves nothing.
-    charsets: list[str] = [json.detect_encoding(raw) if any(raw[:4]) else "utf-8"]
-    if charsets == ["utf-8"]:
-        try:
-            named = codecs.lookup(charset or "utf-8").name
-        except (LookupError, ValueError):
-            named = ""
-        if named in _CHARSETS:
-            charsets.insert(0, named)
-    for known in charsets:
-        try:
-            return raw.decode(known)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode(charsets[0], errors="replace")

@@ -41,6 +41,27 @@ def wire_object(**given: JSON) -> dict[str, JSON]:
     }
 
 
+def with_extra(
+    own: Mapping[str, JSON], extra: object, of: str, name: str = "extra"
+) -> dict[str, JSON]:
+    """Return a body with the caller's further parameters, beside its own at every depth.
+
+    Raises ``ConfigurationError`` for one that the body has already; ``of`` is its kind here.
+    """
+    require(name, extra, Mapping, "a dict of the API's names")
+    assert isinstance(extra, Mapping)
+    whole = dict(own)
+    for key, value in extra.items():
+        inner, path = own.get(key), f"{name}[{key!r}]"
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            whole[key] = with_extra(inner, value, of, path)
+        elif key in own:
+            raise ConfigurationError(f"{path} has {of} of its own; use that")
+        else:
+            whole[key] = value
+    return whole
+
+
 def metadata(given: Mapping[str, str]) -> JSON:
     """Conversation API, "Update conversation" page: texts of at most 128 characters."""
     values: Mapping[str, object] = given

@@ -278,7 +278,7 @@ def stored(
 
 def conversations(
     *,
-    limit: int | None = None,
+    page_size: int | None = None,
     offset: int | None = None,
     order: Literal["asc", "desc"] | None = None,
     start_time: datetime | None = None,
@@ -293,8 +293,8 @@ def conversations(
     Without ``start_time`` the server looks back seven days only. ``order`` is by start
     time, and ascending if not given. ``filter`` is an RSQL expression.
     """
-    if limit is not None and not 0 <= limit <= _MAX_CONVERSATIONS:
-        raise ConfigurationError(f"limit is {limit!r}; give 0 to {_MAX_CONVERSATIONS}")
+    if page_size is not None and not 1 <= page_size <= _MAX_CONVERSATIONS:
+        raise ConfigurationError(f"page_size is {page_size!r}; give 1 to {_MAX_CONVERSATIONS}")
     if offset is not None and offset < 0:
         raise ConfigurationError(f"offset is {offset!r}; give 0 or more")
     if order not in (None, "asc", "desc"):
@@ -303,12 +303,18 @@ def conversations(
         path = "/v1/conversations"
     else:
         path = f"/v1/groups/{quoted_id('group_id', group_id)}/conversations"
+    start = None if start_time is None else instant("start_time", start_time)
+    end = None if end_time is None else instant("end_time", end_time)
+    if start_time is not None and end_time is not None and start_time >= end_time:
+        raise ConfigurationError(
+            f"start_time is not before end_time ({start} and {end}); give an earlier start_time"
+        )
     query: dict[str, JSON] = {
-        "limit": limit,
+        "limit": page_size,
         "offset": offset,
         "order": order,
-        "start_time": None if start_time is None else instant("start_time", start_time),
-        "end_time": None if end_time is None else instant("end_time", end_time),
+        "start_time": start,
+        "end_time": end,
         "sort": sort,
         "filter": filter,
     }

@@ -131,10 +131,7 @@ def start_request(connection_id: str, settings: StreamSettings) -> dict[str, JSO
         )
     if given.get("keep_open"):
         request["disconnectOnStopRequest"] = False
-    extra = require("extra", given.get("extra", {}), Mapping, "a dict of the API's names")
-    if twice := extra.keys() & request.keys():
-        raise ConfigurationError(f"extra[{min(twice)!r}] has a setting of its own; use that")
-    request |= extra
+    request = bodies.with_extra(request, given.get("extra", {}), "a setting")
     json_text(request)  # or the error would come once the connection is open
     return request
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
-from symbl_aio._error_classes import ConfigurationError, DecodeError
-from symbl_aio._fields import require, require_word
+from symbl_aio._error_classes import DecodeError
+from symbl_aio._fields import require_word
 from symbl_aio._protocol.answers import Answer
-from symbl_aio._protocol.bodies import wire_object
+from symbl_aio._protocol.bodies import wire_object, with_extra
 from symbl_aio._protocol.calls import instant, json_text
 from symbl_aio._protocol.encode import plain
 from symbl_aio._protocol.live import insight_types as checked_types
@@ -55,10 +55,7 @@ def start_body(
         body["timezone"] = timezone
     if insight_types is not None:
         body["insightTypes"] = checked_types(insight_types)
-    further = require("extra", {} if extra is None else extra, Mapping, "a dict")
-    if twice := further.keys() & body.keys():
-        raise ConfigurationError(f"extra[{min(twice)!r}] has an argument of its own; use that")
-    body |= further
+    body = with_extra(body, {} if extra is None else extra, "an argument")
     json_text(body)
     return body
 

@@ -138,14 +138,14 @@ async def export_conversations(
 async def list_trackers(client: SymblClient, rows: Rows) -> int:
     """Print the account's trackers: id, name and vocabulary."""
     for tracker in await client.trackers.list():
-        rows.row(tracker.raw, [tracker.id or "", tracker.name, ", ".join(tracker.vocabulary)])
+        rows.row(tracker.raw, [tracker.id, tracker.name, ", ".join(tracker.vocabulary)])
     return _code(rows)
 
 
 async def list_groups(client: SymblClient, rows: Rows) -> int:
     """Print the account's groups: id, name and criteria."""
     for group in await client.groups.list():
-        rows.row(group.raw, [group.id or "", group.name, group.criteria])
+        rows.row(group.raw, [group.id, group.name, group.criteria])
     return _code(rows)
 
 
@@ -160,7 +160,7 @@ async def create(client: SymblClient, rows: Rows, *, kind: Kind, file: str) -> i
             continue
         made = await stored.create(draft)
         existing.add(draft.name)
-        rows.row({"event": "created", **made.raw}, ["created", draft.name, made.id or ""])
+        rows.row({"event": "created", **made.raw}, ["created", draft.name, made.id])
     return _code(rows)
 
 

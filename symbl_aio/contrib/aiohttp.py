@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, suppress
-from typing import Final, Unpack
+from typing import Final, TypeVar, Unpack
 
 from aiohttp import ClientError, StreamReader, WSMsgType, web
 from aiohttp.typedefs import Handler
@@ -32,11 +32,14 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._fields import misuse
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.live import is_allowed, is_end
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
+
+T = TypeVar("T")
 
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 """Key of the running client: ``request.config_dict[CLIENT]``, in mounted applications too."""
@@ -118,7 +121,8 @@ class Symbl(Embedded):
         a caller outside of ``Config.webhook_networks``, otherwise the status of
         ``WebhookReceiver.receive``.
         """
-        return [web.post(f"{prefix}/webhooks/{{nonce}}/{{mark}}", self._webhook)]
+        below = prefix.rstrip("/")
+        return [web.post(f"{below}/webhooks/{{nonce}}/{{mark}}", self._webhook)]
 
     def job_routes(self, prefix: str = "") -> list[web.RouteDef]:
         """Return ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
@@ -130,13 +134,14 @@ class Symbl(Embedded):
         an application that requires a login. A visitor who leaves is noticed at the next
         heartbeat.
         """
+        below = prefix.rstrip("/")
         # Without HEAD, for which aiohttp would run the handler: a stream has no end of its own.
         routes = [
-            web.get(f"{prefix}/jobs/{{job_id}}", self._job, allow_head=False),
-            web.get(f"{prefix}/jobs/{{job_id}}/events", self._events, allow_head=False),
+            web.get(f"{below}/jobs/{{job_id}}", self._job, allow_head=False),
+            web.get(f"{below}/jobs/{{job_id}}/events", self._events, allow_head=False),
         ]
         if self._durable is not None:
-            routes.append(web.get(f"{prefix}/items/{{key:.+}}", self._item, allow_head=False))
+            routes.append(web.get(f"{below}/items/{{key:.+}}", self._item, allow_head=False))
         return routes
 
     async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:
@@ -199,7 +204,7 @@ async def upload_through(
     and cancellation see ``passthrough.Incoming.pass_on`` and ``passthrough.read_incoming``.
     A visitor who leaves before the last byte aborts it, and the API accepts nothing.
     """
-    client = request.config_dict[CLIENT]
+    client = _of_application(request, CLIENT)
     incoming = await read_upload(request)
     return await incoming.pass_on(client, options, to=to, key=key)
 
@@ -228,13 +233,24 @@ async def stream_through(
     """
     if not is_allowed(request.headers.get("Origin"), request.headers.get("Host"), origins):
         raise web.HTTPForbidden
-    service = request.config_dict[_SERVICE]
+    service = _of_application(request, _SERVICE)
     websocket = web.WebSocketResponse(heartbeat=_HEARTBEAT)
     await websocket.prepare(request)
     # Its problem was sent to the visitor, and a response can no longer be chosen.
     with suppress(SymblError):
         await service.pass_stream(_Visitor(websocket), id, **settings)
     return websocket
+
+
+def _of_application(request: web.Request, key: web.AppKey[T]) -> T:
+    """Return a value that the service has put into the application, or one above it."""
+    found: T | None = request.config_dict.get(key)
+    if found is None:
+        raise misuse(
+            "the application has no running client: call Symbl().setup(app), or attach(app), "
+            "before it starts"
+        )
+    return found
 
 
 class _Visitor:

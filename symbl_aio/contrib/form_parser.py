@@ -6,7 +6,6 @@ file are kept as fields; of the file only the bytes that were not taken yet are 
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Final
 from urllib.parse import unquote
@@ -15,14 +14,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from symbl_aio import BadUploadError
+from symbl_aio._charsets import known_charset
 
 MAX_BEFORE_FILE: Final = 64 * 1024
 """Bytes of a form before its file, at most: a preamble, fields, and their headers."""
 
 _MAX_BOUNDARY: Final = 70  # RFC 2046, 5.1.1
-
-_CHARSETS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
-"""Charsets of a field, by Python's names. Others of Python are no charsets, or take long."""
 
 _ENCODED_NAME: Final = re.compile(
     rb""";\s*filename\*\s*=\s*"?(?:([\w-]*)'[^']*'([^;"\s]*))?""", re.IGNORECASE
@@ -190,12 +187,14 @@ class Form:
 
 def _text(data: bytes, charset: bytes = b"utf-8") -> str:
     try:
-        return data.decode(_known(charset))
-    except (LookupError, ValueError):
-        named = ascii(charset[:40].decode("latin-1"))
-        raise BadUploadError(
-            400, f"the form has a field that is not in its charset, {named}; send UTF-8"
-        ) from None
+        if (known := known_charset(charset.decode("latin-1"))) is not None:
+            return data.decode(known)
+    except UnicodeDecodeError:
+        pass
+    named = ascii(charset[:40].decode("latin-1"))
+    raise BadUploadError(
+        400, f"the form has a field that is not in its charset, {named}; send UTF-8"
+    )
 
 
 def _filename(data: bytes) -> str:
@@ -206,15 +205,5 @@ def _filename(data: bytes) -> str:
 
 
 def _percent_decoded(charset: bytes, text: bytes) -> bytes:
-    try:
-        encoding = _known(charset)
-    except (LookupError, ValueError):
-        encoding = "utf-8"
-    return unquote(text.decode("latin-1"), encoding, errors="replace").encode()
-
-
-def _known(charset: bytes) -> str:
-    name = codecs.lookup(charset.decode("latin-1")).name
-    if name not in _CHARSETS:
-        raise LookupError(name)
-    return name
+    known = known_charset(charset.decode("latin-1")) or "utf-8"
+    return unquote(text.decode("latin-1"), known, errors="replace").encode()

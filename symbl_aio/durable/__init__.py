@@ -39,8 +39,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio.durable._database.dbos import migrate as migrate
     from symbl_aio.durable._store.submit_many import Entered as Entered
     from symbl_aio.durable._store.submit_many import Entry as Entry

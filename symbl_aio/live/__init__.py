@@ -29,8 +29,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio.live.events import *
     from symbl_aio.live.file_stream import *
     from symbl_aio.live.settings import *

@@ -56,7 +56,8 @@ class StreamSettings(TypedDict, total=False):
       conversation after a lost connection, and in which the client connects again; 30 without
       it, and 0 connects never again.
     - ``keep_open``: the connection stays open after ``stop``, for ``start``.
-    - ``extra``: parameters without a setting of their own, under the API's names.
+    - ``extra``: parameters without a setting of their own, under the API's names and at their
+      places, such as ``{"config": {"trackers": {"interimResults": True}}}``.
     """
 
     speaker: User | Mapping[str, JSON] | None

@@ -58,6 +58,10 @@ def _digits(number: str) -> str:
     return given.removeprefix("+") if isinstance(given, str) else number
 
 
+def _is_count(value: Any) -> bool:
+    return is_int(value) and value >= 1
+
+
 _tones = optional(a_word)
 
 
@@ -68,8 +72,9 @@ class Pstn:
     phone_number: str = field(
         converter=_digits,
         validator=check(
-            lambda v: isinstance(v, str) and v.isascii() and v.isdigit(),
-            'digits with the country code, such as "+14155550123"',
+            # No country code begins with 0: that is the prefix of calls abroad.
+            lambda v: isinstance(v, str) and v.isascii() and v.isdigit() and v[0] != "0",
+            'digits with the country code and without 00, such as "+14155550123"',
         ),
     )
     """The number with its country code, digits alone; a leading ``+`` is left out."""
@@ -94,9 +99,13 @@ class Sip:
         default=None, validator=optional(check(lambda v: v in ("PCMU", "OPUS"), "PCMU or OPUS"))
     )
     """Encoding of the audio; the server's default is PCMU."""
-    sample_rate: int | None = field(default=None, validator=optional(check(is_int, "Hz, an int")))
+    sample_rate: int | None = field(
+        default=None, validator=optional(check(_is_count, "Hz, an int of 1 or more"))
+    )
     """Sample rate in Hz; the server's default is 8,000."""
-    sample_size: int | None = field(default=None, validator=optional(check(is_int, "bits, an int")))
+    sample_size: int | None = field(
+        default=None, validator=optional(check(_is_count, "bits, an int of 1 or more"))
+    )
     """Bits of one sample."""
     provider_name: str | None = field(default=None, validator=optional(a_word))
     """Name of the provider, if the server requires one."""
@@ -236,7 +245,8 @@ class Telephony:
         """Have the server call a number or an address, and return the call.
 
         ``session_name``: of the conversation; ``timezone``: an IANA name; ``extra``: parameters
-        without an argument of their own, under the API's names.
+        without an argument of their own, under the API's names and at their places, such as
+        ``{"endpoint": {"transportConfig": [...]}}``.
 
         Sent again only while it is certain that the server did nothing. Otherwise raises
         ``AmbiguousSubmissionError``: the call may be running. Its ``reconcile()`` finds the

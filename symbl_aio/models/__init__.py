@@ -37,8 +37,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio.models.analytics import *
     from symbl_aio.models.base import *
     from symbl_aio.models.conversation import *

@@ -128,6 +128,11 @@ class Model:
             ),
         )
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        # Of both directions: an application may publish the schema of values that are read.
+        return handler(schema["serialization"]["return_schema"])
+
 
 class JobStatus(StrEnum):
     """The status of a job (Job API page). ``UNKNOWN`` is any undocumented status."""

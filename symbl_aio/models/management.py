@@ -20,7 +20,7 @@ class StoredTracker(Model):
     hosts only.
     """
 
-    id: str | None = None
+    id: str
     """The tracker's id."""
     name: str = ""
     """Its name, unique in the account; case counts."""
@@ -46,7 +46,7 @@ class StoredTracker(Model):
 class ConversationGroup(Model):
     """The conversations that meet ``criteria``, in RSQL ("Conversation groups" pages)."""
 
-    id: str | None = None
+    id: str
     """The group's id."""
     name: str = ""
     """Its name, at most 128 characters."""
@@ -62,7 +62,7 @@ class ConversationGroup(Model):
 class StoredEntity(Model):
     """A custom entity: each occurrence of one of ``values`` is detected ("Entities" pages)."""
 
-    id: str | None = None
+    id: str
     """The entity's id."""
     type: str | None = None
     """Its kind, such as ``"Medicine"``."""

@@ -42,7 +42,7 @@ class Bookmark(Model):
     ``message_refs``.
     """
 
-    id: str | None = None
+    id: str
     """The bookmark's id."""
     label: str = ""
     """Its short name."""

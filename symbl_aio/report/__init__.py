@@ -30,8 +30,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio.report.article import *
     from symbl_aio.report.content import *
     from symbl_aio.report.from_everything import *

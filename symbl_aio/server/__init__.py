@@ -43,8 +43,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio.server.app_secrets import add_secret as add_secret
     from symbl_aio.server.app_secrets import made_up_secret as made_up_secret
     from symbl_aio.server.app_secrets import read_secrets as read_secrets

@@ -23,6 +23,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -57,6 +58,8 @@ _FIRST_SPECIAL_TOKEN = 50_256
 # So many seconds, or words, show of what language speech is.
 _MIN_DROPPED = 3.0
 _MIN_WORDS = 4
+# For less than the whole of a recording: a few words in noise are as improbable.
+_MIN_WORDS_OF_PART = 10
 
 _FEWEST_FRAMES = 800
 _MOST_TOKENS = 224
@@ -233,15 +236,21 @@ class Recognition:
         length = len(samples) / decoding.SAMPLE_RATE
         found = []
         kept = 0.0
-        for segment in segments:
-            # Whisper hears half a minute at a time, and may find words beyond the last sound.
-            start, end = float(segment.start), min(float(segment.end), length)
-            tokens = sum(token < _FIRST_SPECIAL_TOKEN for token in segment.tokens)
-            self._count(segment.text, segment.avg_logprob * tokens)
-            certain = is_certain(segment.avg_logprob, segment.compression_ratio)
-            if start < end and certain:
-                kept += end - start
-                found.append((start, end, segment.text.strip()))
+        # What Whisper hears at a time has one probability. Of another language, in a channel or in
+        # a part of a recording, that is a text of its own, which its neighbours must not save.
+        for _, heard in groupby(segments, key=lambda segment: segment.seek):
+            spoken = list(heard)
+            is_english = self._count(
+                " ".join(segment.text for segment in spoken),
+                sum(segment.avg_logprob * _count_tokens(segment.tokens) for segment in spoken),
+            )
+            for segment in spoken:
+                # That is half a minute at a time, and may have words beyond the last sound.
+                start, end = float(segment.start), min(float(segment.end), length)
+                certain = is_certain(segment.avg_logprob, segment.compression_ratio)
+                if start < end and certain and is_english:
+                    kept += end - start
+                    found.append((start, end, segment.text.strip()))
         if info.duration_after_vad:
             self.language = self.language or info.language
         self.kept += kept
@@ -284,22 +293,34 @@ class Recognition:
         certain = bool(text) and is_certain(result.scores[0], get_compression_ratio(text))
         if is_final:
             self.language = language
-            self._count(text, result.scores[0] * len(tokens))
+            certain = self._count(text, result.scores[0] * len(tokens)) and certain
             self.kept += length * certain
             self.dropped += length * (not certain)
         return text if certain else "", result.scores[0]
 
-    def _count(self, text: str, log_probability: float) -> None:
+    def _count(self, text: str, log_probability: float) -> bool:
+        """Count a text for ``require_certainty()``; return False for one that is no English."""
+        words = len(text.split())
+        if self._is_foreign(words, log_probability, _MIN_WORDS_OF_PART):
+            # Its seconds count as dropped.
+            return False
         self._log_probability += log_probability
-        self._words += len(text.split())
+        self._words += words
+        return True
+
+    def _is_foreign(self, words: int, log_probability: float, least_words: int) -> bool:
+        """Return whether an English model has made up the words of another language."""
+        return (
+            not self._model.multilingual
+            and words >= least_words
+            and log_probability < MIN_LOG_PROBABILITY_OF_WORD * words
+        )
 
     def require_certainty(self) -> None:
         """Raise ``ReportableError`` if most of the speech was dropped, or is no English."""
         # A cough or a chord that passed for a word is no speech.
         dropped = self.dropped > max(_MIN_DROPPED, self.kept)
-        foreign = self._words >= _MIN_WORDS and (
-            self._log_probability < MIN_LOG_PROBABILITY_OF_WORD * self._words
-        )
+        foreign = self._is_foreign(self._words, self._log_probability, _MIN_WORDS)
         if self._model.multilingual:
             if dropped:
                 raise decoding.ReportableError(
@@ -319,6 +340,11 @@ def waveform(row: decoding.Samples) -> Any:
     """
     floats = row.astype("float32") / 32768
     return floats - floats.mean() if len(floats) else floats
+
+
+def _count_tokens(tokens: Iterable[int]) -> int:
+    """Return the number of tokens that are text, and no times."""
+    return sum(token < _FIRST_SPECIAL_TOKEN for token in tokens)
 
 
 def is_certain(log_probability: float, compression_ratio: float) -> bool:

@@ -22,7 +22,7 @@ _PREFLIGHT: Final = CIMultiDict(
 EVERY_ORIGIN: Final = CIMultiDict(
     {
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
-        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Retry-After",
+        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Retry-After, X-Redaction",
     }
 )
 """The headers that allow the page to read a response: of each one, an error too."""

@@ -45,7 +45,8 @@ _ACTED_ON = {
     "timezoneOffset": "due times are read in this zone",
     "languageCode": "recordings: passed to a multilingual model; other languages than English are "
     "refused with the packaged one",
-    "enableSeparateRecognitionPerChannel": "recordings: each channel is recognised by itself",
+    "enableSeparateRecognitionPerChannel": "recordings: each channel is recognised by itself, "
+    "and has a speaker of its own",
     "channelMetadata": "recordings: names the speakers of the channels",
     "features": "`callScore` is answered without a score and with the reason; `insights` are found",
 }

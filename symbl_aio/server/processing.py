@@ -27,7 +27,6 @@ from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError
 from symbl_aio.server.recognition_parameters import (
-    ChannelSpeaker,
     RecognitionParameters,
     check_recognition,
 )
@@ -252,7 +251,7 @@ async def _recognise(
         raise ProcessingError(str(error)) from error
     lines = []
     for number, utterances in enumerate(transcript.channels, 1):
-        speaker = parameters.speakers.get(number, ChannelSpeaker())
+        speaker = parameters.speaker_of(number)
         lines += [
             Line(said.text, speaker.name, said.start, said.end, speaker.email)
             for said in utterances
@@ -278,8 +277,10 @@ def _check_size(conversation: Conversation) -> None:
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
     """Return the utterances of a text submission in the order of their times.
 
-    One without times follows the one before it.
+    One without times follows the one before it. The conversation begins with the earliest.
     """
+    if (earliest := earliest_instant(_timed(messages))) is not None:
+        conversation.begin_at(earliest)
     lines = []
     speakers: list[Speaker | None] = []
     for item in messages if isinstance(messages, list) else []:
@@ -330,15 +331,28 @@ def earliest_instant(messages: JSON) -> datetime | None:
     return min(found, default=None)
 
 
+def _timed(messages: JSON) -> list[JSON]:
+    """Return the text messages that have a time."""
+    times = ((item, item.get("duration")) for item in _dicts(messages))
+    return [
+        item
+        for item, duration in times
+        if isinstance(duration, dict) and (duration.get("startTime") or duration.get("endTime"))
+    ]
+
+
 def _instant(text: JSON) -> datetime | None:
-    return parse_instant(text) if isinstance(text, str) else None
+    return parse_instant(text) if isinstance(text, str) and text else None
 
 
 def _offset(conversation: Conversation, text: JSON) -> float | None:
-    """Return the seconds from the end of the conversation to a time, not before its start."""
-    if not isinstance(text, str):
+    """Return the seconds from the end of the conversation to a time.
+
+    Never before its start: an end may be, if it is before the start of its own message.
+    """
+    if (instant := _instant(text)) is None:
         return None
-    at = (parse_instant(text) - conversation.started_at).total_seconds()
+    at = (instant - conversation.started_at).total_seconds()
     # assign_times() adds the duration of the conversation again.
     return max(0.0, at) - conversation.duration
 

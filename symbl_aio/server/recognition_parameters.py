@@ -34,7 +34,7 @@ class RecognitionParameters:
     """The parameters that change what is recognised.
 
     ``language``: a code, None to detect it. ``separate_channels``: recognise each channel by
-    itself. ``speakers``: by the number of the channel, from 1.
+    itself. ``speakers``: those that the caller named, by the number of the channel, from 1.
     """
 
     language: str | None
@@ -52,6 +52,14 @@ class RecognitionParameters:
             separate,
             dict(_speakers(channels)) if isinstance(channels, list) else {},
         )
+
+    def speaker_of(self, channel: int) -> ChannelSpeaker:
+        """Return the speaker of a channel; one without a name is numbered."""
+        if not self.separate_channels:
+            return ChannelSpeaker()
+        known = self.speakers.get(channel, ChannelSpeaker())
+        # Without a name the speakers of all channels would count as one person.
+        return known if known.name or known.email else ChannelSpeaker(f"Speaker {channel}")
 
 
 def _speakers(channels: list[JSON]) -> list[tuple[int, ChannelSpeaker]]:

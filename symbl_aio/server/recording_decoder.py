@@ -203,7 +203,8 @@ class _Resampler:
 
         self._format = _format(frame)
         self.channels = len(frame.layout.channels)
-        self._resampler = av.AudioResampler("s16p", frame.layout, SAMPLE_RATE)
+        # Packed, in one plane: PyAV reads past the planes of a frame that has eight or more.
+        self._resampler = av.AudioResampler("s16", frame.layout, SAMPLE_RATE)
 
     def fits(self, frame: Any) -> bool:
         """Return whether the frame has the format of the first one."""
@@ -212,7 +213,7 @@ class _Resampler:
     def resample(self, frame: Any) -> Iterator[Samples]:
         """Yield the samples of a frame, or with None the last ones."""
         for out in self._resampler.resample(frame):
-            yield out.to_ndarray()
+            yield out.to_ndarray().reshape(-1, self.channels).T
 
 
 def _format(frame: Any) -> tuple[object, ...]:

@@ -15,8 +15,21 @@ def content_of(conversation: Conversation, *, rename_url: str | None = None) -> 
 
     ``rename_url`` is that of ``Content``. Blocking: computes the analysis if there is none yet.
     """
-    analysis = conversation.analysis
-    speakers = {m.speaker.id: m.speaker for m in analysis.messages if m.speaker is not None}
+    analysis, order = conversation.analysis, conversation.message_order
+    # The positions of the messages on the page, where they stand by time.
+    place_of = {index: place for place, index in enumerate(order)}
+
+    def finding(insight: Insight) -> Finding:
+        person = insight.speaker if insight.kind == "question" else insight.assignee
+        return Finding(
+            text=insight.text,
+            sentences=(place_of[insight.message],),
+            person=None if person is None else person.name or person.email,
+            due=insight.due,
+        )
+
+    messages = [analysis.messages[index] for index in order]
+    speakers = {m.speaker.id: m.speaker for m in messages if m.speaker is not None}
     numbers = {id: number for number, id in enumerate(speakers)}
     return Content(
         title=conversation.name,
@@ -34,18 +47,24 @@ def content_of(conversation: Conversation, *, rename_url: str | None = None) -> 
                 end=message.end,
                 sentiment=message.sentiment,
             )
-            for message in analysis.messages
+            for message in messages
         ),
         # On a copy: opening a page does not extend the stored summary.
         summary=tuple(
-            Finding(text=analysis.messages[index].text, sentences=(index,))
-            for index in conversation.draft().summary(refresh=None)
+            Finding(text=messages[place].text, sentences=(place,))
+            for place in sorted(
+                place_of[index] for index in conversation.draft().summary(refresh=None)
+            )
         ),
-        action_items=tuple(map(_finding, analysis.action_items)),
-        follow_ups=tuple(map(_finding, analysis.follow_ups)),
-        questions=tuple(map(_finding, analysis.questions)),
+        action_items=tuple(map(finding, analysis.action_items)),
+        follow_ups=tuple(map(finding, analysis.follow_ups)),
+        questions=tuple(map(finding, analysis.questions)),
         topics=tuple(
-            TopicFinding(text=topic.text, sentences=topic.messages, score=topic.score)
+            TopicFinding(
+                text=topic.text,
+                sentences=tuple(sorted(place_of[index] for index in topic.messages)),
+                score=topic.score,
+            )
             for topic in analysis.topics
         ),
         recording=_player(conversation.media_url),
@@ -58,13 +77,3 @@ def _player(url: str | None) -> Recording | None:
     with suppress(ValueError):
         return None if url is None else recording(url)
     return None
-
-
-def _finding(insight: Insight) -> Finding:
-    person = insight.speaker if insight.kind == "question" else insight.assignee
-    return Finding(
-        text=insight.text,
-        sentences=(insight.message,),
-        person=None if person is None else person.name or person.email,
-        due=insight.due,
-    )

@@ -63,7 +63,8 @@ def _entity(item: Mapping[str, JSON]) -> bool:
 
 
 def _features(value: JSON) -> bool:
-    return isinstance(value, dict) and is_text_list(value.get("featureList", []))
+    # A client without features may send the list as null.
+    return isinstance(value, dict) and is_text_list(value.get("featureList") or [])
 
 
 def _channel(item: Mapping[str, JSON]) -> bool:
@@ -103,6 +104,17 @@ def _read_vocabulary(value: JSON) -> JSON:
     return [word for word in words if word] or None
 
 
+def _read_channels(value: JSON) -> JSON:
+    """Read a list of channels whose numbers may be text."""
+    channels = read_json_text(value)
+    if not isinstance(channels, list):
+        return channels
+    return [
+        {**item, "channel": read_number(item.get("channel"))} if isinstance(item, dict) else item
+        for item in channels
+    ]
+
+
 def _read_language(value: JSON) -> JSON:
     """Read ``en_US``, as operating systems write it, as ``en-US``."""
     return value.replace("_", "-") if isinstance(value, str) else value
@@ -135,7 +147,7 @@ RULES: Mapping[str, FieldRule] = {
     "mode": FieldRule(lambda value: value in ("phone", "default"), '"phone" or "default"'),
     "enableSeparateRecognitionPerChannel": FLAG,
     "channelMetadata": FieldRule(
-        list_of(_channel), "a list of {channel, speaker}, counted from 1", read_json_text
+        list_of(_channel), "a list of {channel, speaker}, counted from 1", _read_channels
     ),
     "enableSpeakerDiarization": FLAG,
     "diarizationSpeakerCount": FieldRule(

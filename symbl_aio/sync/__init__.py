@@ -27,8 +27,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    __all__: list[str]
-
     from symbl_aio.sync.client import *
     from symbl_aio.sync.handles import *
     from symbl_aio.sync.management import *

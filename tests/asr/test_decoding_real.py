@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_channels_stay_apart_or_become_one(tmp_path: Path) -> None:
     assert not right.any()
     (mixed,) = whole(path)
     assert abs(mixed).max() == pytest.approx(4000, abs=100)
+
+
+@pytest.mark.parametrize("channels", [8, 12, 65])
+def test_a_recording_of_many_microphones_is_read(tmp_path: Path, channels: int) -> None:
+    path = tmp_path / "many.wav"
+    sound = tone(2, channels=channels)
+    sound[:-1] = 0
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes(sound.T.tobytes())
+    apart = whole(path, separate=True)
+    assert len(apart) == channels
+    assert not apart[:-1].any()
+    assert abs(apart[-1]).max() > 7000
+    assert len(whole(path)) == 1
 
 
 def test_opposite_phases_do_not_cancel_each_other() -> None:

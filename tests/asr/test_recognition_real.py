@@ -211,7 +211,7 @@ class _WaitingModel:
             self.second_began.set()
         assert self.second_began.wait(30)
         segment = types.SimpleNamespace(
-            start=0, end=1, text="one" if first else "two", tokens=[1], avg_logprob=-0.2
+            seek=0, start=0, end=1, text="one" if first else "two", tokens=[1], avg_logprob=-0.2
         )
         segment.compression_ratio = 1.0
         return [segment], types.SimpleNamespace(duration_after_vad=1.0, language="en")

@@ -136,6 +136,57 @@ async def test_speech_of_another_language_fails_and_never_becomes_english(
     assert "recognises English only" in json.dumps(result.job)
 
 
+DUTCH = (
+    "Goedemorgen allemaal. De vergadering van morgen begint om negen uur en we praten over de "
+    "begroting van volgend jaar. We moeten nog twee mensen aannemen voor het verkoopteam."
+)
+ARABIC = "صباح الخير جميعا. يبدأ اجتماع الغد في الساعة التاسعة وسنتحدث عن ميزانية العام المقبل"
+ENGLISH = (
+    "Good morning everybody. The meeting of tomorrow begins at nine and we will talk about the "
+    "budget of next year. We have to hire two more people for the sales team. "
+)
+
+
+async def test_another_language_in_one_channel_is_left_out_and_never_becomes_english(
+    hear: Hear, tmp_path: Path
+) -> None:
+    say(tmp_path / "english.wav", "en-us", ENGLISH * 3)
+    for language, foreign in (("ar", ARABIC), ("nl", DUTCH)):
+        say(tmp_path / f"{language}.wav", language, foreign)
+        data = ffmpeg(
+            tmp_path / "two.wav",
+            *(
+                "-i",
+                tmp_path / "english.wav",
+                "-i",
+                tmp_path / f"{language}.wav",
+                "-filter_complex",
+            ),
+            "[1:a]apad[b];[0:a][b]join=inputs=2:channel_layout=stereo,atrim=end=30",
+        )
+        result = await hear(data, enableSeparateRecognitionPerChannel="true")
+        assert result.status == "completed"
+        assert result.has("everybody meeting tomorrow begins budget hire people sales team")
+        assert {message["from"]["name"] for message in result.messages} == {"Speaker 1"}
+
+
+async def test_another_language_amid_english_is_left_out(hear: Hear, tmp_path: Path) -> None:
+    say(tmp_path / "english.wav", "en-us", ENGLISH * 6)
+    say(tmp_path / "dutch.wav", "nl", DUTCH * 3)
+    data = ffmpeg(
+        tmp_path / "long.wav",
+        *("-i", tmp_path / "english.wav", "-i", tmp_path / "dutch.wav", "-filter_complex"),
+        "[0:a]asplit[a][c];[a]atrim=end=30[a];[1:a]atrim=end=30[b];[c]atrim=end=30[c];"
+        "[a][b][c]concat=n=3:v=0:a=1",
+    )
+    result = await hear(data)
+    assert result.status == "completed"
+    assert result.has("everybody meeting tomorrow begins budget hire people sales team")
+    # Half a minute is recognised at a time, so that a border may have both languages.
+    amid = [m for m in result.messages if 34 < m["timeOffset"] < 54]
+    assert amid == []
+
+
 async def test_english_of_the_same_voice_is_recognised(hear: Hear, tmp_path: Path) -> None:
     text = "Good morning everybody. We have to hire two more people for the sales team."
     result = await hear(say(tmp_path / "said.wav", "en-us", text), languageCode="en-US")

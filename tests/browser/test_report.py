@@ -325,6 +325,27 @@ def a_long_talk() -> tuple[tuple[str, str], ...]:
     return tuple(lines)
 
 
+LEFT_EDGES = """sentences => sentences.map(({ firstChild: text }) =>
+  [...text.data].map((letter, at) => {
+    const range = new Range();
+    range.setStart(text, at);
+    range.setEnd(text, at + 1);
+    return range.getBoundingClientRect().left;
+  }))"""
+
+
+async def test_the_direction_of_a_sentence_is_its_own(opened: Open):
+    said = ("A \u202e turn that stays open.", "Next.", "\u05e9\u05dc\u05d5\u05dd!", "Last.")
+    talk = tuple(Sentence(text=text) for text in said)
+    page = await opened(render_page([Content(title="Two ways", sentences=talk)]))
+
+    _, after, hebrew, last = await page.locator(".sentence").evaluate_all(LEFT_EDGES)
+
+    assert after == sorted(after)
+    assert hebrew == sorted(hebrew, reverse=True)
+    assert last == sorted(last)
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_long_talk_with_markup_in_it_is_harmless_and_fits(

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from symbl_aio import ServerError, Text
-from symbl_aio.contrib.aiohttp import CLIENT, Symbl, upload_through
+from symbl_aio.contrib.aiohttp import CLIENT, Symbl, stream_through, upload_through
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import Address, aiohttp_serving, get, listening, post, settings
 from tests.support import mp4_bytes
@@ -130,3 +130,43 @@ async def test_an_upload_that_is_read_only_after_the_stop_is_asked_to_come_back(
     writer.close()
 
     assert b" 503 " in answer
+
+
+async def test_a_route_without_a_service_names_the_remedy(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+):
+    async def speak(request: web.Request) -> web.StreamResponse:
+        return await stream_through(request)
+
+    app = web.Application()
+    app.router.add_post("/recordings", take)
+    app.router.add_get("/speak", speak)
+    sock, url = listening()
+    async with aiohttp_serving(app, sock), aiohttp.ClientSession(url) as visitor:
+        async with visitor.post("/recordings", data=RECORDING) as response:
+            assert response.status == 500
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await visitor.ws_connect("/speak")
+    errors = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert len(errors) == 2
+    assert all("Symbl().setup(app)" in error for error in errors), errors
+
+
+async def test_a_test_can_put_a_client_of_its_own_into_the_application(server: LocalSymbl):
+    app = web.Application()
+    app.router.add_post("/recordings", take)
+    async with server.client() as symbl:
+        app[CLIENT] = symbl
+        sock, url = listening()
+        async with aiohttp_serving(app, sock):
+            assert (await post(f"{url}/recordings", RECORDING))[0] == 200
+
+
+@pytest.mark.parametrize("prefix", ["/symbl/", "/"])
+async def test_a_prefix_may_end_with_a_slash(server: LocalSymbl, prefix: str):
+    symbl, app = Symbl(**settings(server)), web.Application()
+    symbl.setup(app, prefix=prefix)
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        status, problem = await get(f"{url}{prefix}jobs/unknown")
+    assert (status, problem["error"]) == (404, "NotFoundError")

@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pytest
 from aiohttp import web
 from fastapi import FastAPI
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import symbl_aio
 from symbl_aio import Everything, SymblClient, Text, models
@@ -28,6 +28,11 @@ from tests.contrib.site import get, listening, settings, uvicorn_serving
 from tests.tables import table
 
 WORDS = "I will write the report by Friday."
+
+
+class Answer(BaseModel):
+    found: Page[Message]
+    first: Message | None = None
 
 
 async def page_of(client: SymblClient) -> Page[Message]:
@@ -154,7 +159,7 @@ async def test_a_route_returns_what_the_library_gives_as_it_is(
 
 
 def kinds() -> list[type[Model]]:
-    found = [getattr(models, name) for name in models.__all__]
+    found = [getattr(models, name) for name in dir(models)]
     return [
         *(kind for kind in found if isinstance(kind, type) and attrs.has(kind)),
         *(Everything, symbl_aio.Stats, OutboxStats, JobEvent, UploadProgress),
@@ -164,12 +169,28 @@ def kinds() -> list[type[Model]]:
 @table("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_every_model_has_a_schema_and_is_never_read(kind: type[Model]) -> None:
     adapter = TypeAdapter(kind)
-    described = adapter.json_schema(mode="serialization")
-    assert described["type"] == ("array" if kind is Page else "object")
+    # FastAPI(separate_input_output_schemas=False) publishes that of values that are read.
+    modes: tuple[Literal["serialization", "validation"], ...] = ("serialization", "validation")
+    for mode in modes:
+        described = adapter.json_schema(mode=mode)
+        assert described["type"] == ("array" if kind is Page else "object")
     with pytest.raises(ValidationError):
         adapter.validate_python({})
     with pytest.raises(ValidationError):
         adapter.validate_json("{}")
+
+
+def test_an_application_with_one_schema_for_both_directions_has_its_documentation() -> None:
+    app = FastAPI(separate_input_output_schemas=False)
+
+    @app.get("/answer")
+    async def answer() -> Answer:
+        raise NotImplementedError
+
+    fields = app.openapi()["components"]["schemas"]["Answer"]["properties"]
+    assert fields["found"]["type"] == "array"
+    assert fields["found"]["items"]["type"] == "object"
+    assert fields["first"]["anyOf"][0]["type"] == "object"
 
 
 def test_pydantic_writes_what_as_json_returns() -> None:

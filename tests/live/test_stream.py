@@ -301,7 +301,7 @@ async def test_wrong_settings_raise_before_anything_is_opened(peer: Peer):
             ({"no_connection_timeout": 1801}, "0 to 1800"),
             ({"confidence_threshold": 2}, "0.0"),
             ({"tracker": []}, "no setting"),
-            ({"extra": {"speaker": {}}}, "setting of its own"),
+            ({"extra": {"speaker": "Ines"}}, "setting of its own"),
             ({"title": "a\nb"}, "title"),
         ]:
             with pytest.raises(ConfigurationError, match=words):

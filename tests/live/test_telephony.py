@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import Any
 
@@ -71,6 +72,37 @@ async def test_a_sip_address_is_called_with_its_audio(peer: Peer):
         "uri": "sip:8021@example.com",
         "audioConfig": {"sampleRate": 48000, "encoding": "OPUS", "sampleSize": 16},
     }
+
+
+async def test_extra_parameters_of_a_call_go_beside_the_others_at_every_depth(peer: Peer):
+    zone = {"timeZone": {"name": "Asia/Tokyo"}}
+    async with peer.client() as symbl:
+        await symbl.telephony.start(
+            Sip("sip:8021@example.com"),
+            session_name="Monday",
+            extra={
+                "endpoint": {"transportConfig": ["tls"]},
+                "data": {"session": {"location": zone}},
+                "pushSpeakerEvents": True,
+            },
+        )
+        wrong: list[tuple[dict[str, Any], str]] = [
+            ({"operation": "stop"}, "operation"),
+            ({"data": {"session": {"name": "A"}}}, "'name'] has an argument of its own"),
+        ]
+        for extra, words in wrong:
+            with pytest.raises(ConfigurationError, match=re.escape(words)):
+                await symbl.telephony.start(
+                    Sip("sip:8021@example.com"), session_name="Monday", extra=extra
+                )
+    ((_, body),) = peer.posts
+    assert body["endpoint"] == {
+        "type": "sip",
+        "uri": "sip:8021@example.com",
+        "transportConfig": ["tls"],
+    }
+    assert body["data"] == {"session": {"name": "Monday", "location": zone}}
+    assert body["pushSpeakerEvents"] is True
 
 
 async def test_a_call_is_stopped_once_by_however_many_tasks(peer: Peer):
@@ -216,6 +248,9 @@ async def test_the_events_of_a_call_are_those_of_its_own_address(peer: Peer):
 def test_wrong_arguments_name_the_field():
     for make, words in [
         (lambda: Pstn("+1 415"), "digits"),
+        (lambda: Pstn("00441632960123"), "without 00"),
+        (lambda: Sip("sip:a@example.com", sample_rate=0), "sample_rate"),
+        (lambda: Sip("sip:a@example.com", sample_size=-16), "sample_size"),
         (lambda: Sip("124@example.com"), "sip:"),
         (lambda: Sip("sip:1@x", encoding="MP3"), "PCMU"),  # type: ignore[arg-type]
         (lambda: SummaryEmail([]), None),

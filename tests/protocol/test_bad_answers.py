@@ -42,7 +42,7 @@ from symbl_aio import (
     Timeouts,
     models,
 )
-from symbl_aio._io.transport import _text
+from symbl_aio._charsets import answer_text
 from symbl_aio._protocol import answers
 from symbl_aio._protocol import decode_models as decoders
 from symbl_aio._protocol.answers import Answer
@@ -54,7 +54,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::symbl_aio.EarlyReadWarning")
 
 MODELS = [
     model
-    for model in (getattr(models, name) for name in sorted(models.__all__))
+    for model in (getattr(models, name) for name in dir(models))
     if isinstance(model, type)
     and model is not models.Page
     and attrs.has(model)
@@ -169,7 +169,7 @@ CHARSETS = st.sampled_from([None, None, "utf-8", "utf-16", "latin-1", "punycode"
 @st.composite
 def any_answers(draw: st.DrawFn, *wholes: Any) -> Answer:
     raw = draw(garbled(draw(mutated(draw(st.sampled_from(wholes))))))
-    return Answer(200, {}, _text(raw, draw(CHARSETS)))
+    return Answer(200, {}, answer_text(raw, draw(CHARSETS)))
 
 
 # The decoders themselves

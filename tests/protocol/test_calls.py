@@ -123,7 +123,7 @@ def test_an_id_that_would_lead_elsewhere_is_refused_by_its_name(call, named):
 
 def test_a_list_of_conversations_sends_what_is_asked_for():
     call = conversations(
-        limit=0,
+        page_size=1,
         offset=7,
         order="desc",
         start_time=datetime(2024, 1, 2, 3, tzinfo=UTC),
@@ -132,7 +132,7 @@ def test_a_list_of_conversations_sends_what_is_asked_for():
         filter="conversation.metadata.agent==a b",
     )
     assert dict(call.query) == {
-        "limit": "0",
+        "limit": "1",
         "offset": "7",
         "order": "desc",
         "startTime": "2024-01-02T03:00:00.000Z",
@@ -145,8 +145,8 @@ def test_a_list_of_conversations_sends_what_is_asked_for():
 @table(
     "call,named",
     [
-        (lambda: conversations(limit=65_537), "limit"),
-        (lambda: conversations(limit=-1), "limit"),
+        (lambda: conversations(page_size=65_537), "page_size"),
+        (lambda: conversations(page_size=0), "page_size"),
         (lambda: conversations(offset=-1), "offset"),
         (lambda: conversations(order="up"), "order"),  # type: ignore[arg-type]
         (lambda: conversations(start_time=datetime(2024, 1, 1)), "start_time"),

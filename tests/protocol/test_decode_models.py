@@ -55,7 +55,7 @@ NAMES = {
 }
 MODELS: list[type] = [
     model
-    for model in (getattr(models, name) for name in models.__all__)
+    for model in (getattr(models, name) for name in dir(models))
     if isinstance(model, type) and attrs.has(model) and model is not models.Page
 ]
 

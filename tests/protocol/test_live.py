@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -77,9 +78,41 @@ def test_settings_that_are_none_are_left_out():
     assert live.start_request("x", settings) == live.start_request("x", {})
 
 
+def test_extra_parameters_go_beside_the_ones_with_a_setting_at_every_depth():
+    recognition = {"engine": "new"}
+    extra: dict[str, Any] = {
+        "disconnectOnStopRequestTimeout": 60,
+        "config": {
+            "customVocabularyStrength": 2,
+            "speechRecognition": recognition,
+            "trackers": {"interimResults": True},
+        },
+        "speaker": {"peerId": "p-1"},
+    }
+    request = live.start_request("x", {"enable_all_trackers": True, "title": "A", "extra": extra})
+    assert request["disconnectOnStopRequestTimeout"] == 60
+    assert request["speaker"] == {"peerId": "p-1"}
+    config: Any = request["config"]
+    assert config == {
+        "speechRecognition": {"encoding": "LINEAR16", "sampleRateHertz": 16000, "engine": "new"},
+        "meetingTitle": "A",
+        "customVocabularyStrength": 2,
+        "trackers": {"enableAllTrackers": True, "interimResults": True},
+    }
+    changed: Any = live.with_encoding(request, "MULAW", 8000)
+    assert changed["config"]["speechRecognition"]["engine"] == "new"
+    assert recognition == {"engine": "new"}
+
+
 @table(
     "settings,words",
     [
+        ({"extra": {"type": "x"}}, r"extra\['type'\] has a setting of its own"),
+        ({"extra": {"config": 5}}, r"extra\['config'\] has a setting of its own"),
+        (
+            {"extra": {"config": {"speechRecognition": {"encoding": "FLAC"}}}},
+            r"extra\['config'\]\['speechRecognition'\]\['encoding'\] has a setting of its own",
+        ),
         ({"encoding": "MULAW"}, "sample_rate"),
         ({"encoding": 3}, "encoding"),
         ({"sample_rate": "16000"}, "sample_rate"),

@@ -43,5 +43,15 @@ async def test_every_response_may_be_read_by_the_page(caller: Any) -> None:
     assert {answer.headers["Access-Control-Allow-Origin"] for answer in answers} == {"*"}
 
 
+async def test_the_headers_that_a_caller_has_to_see_may_be_read_by_the_page(caller: Any) -> None:
+    sent = await caller.text("My number is 555-123-4567.")
+    path = f"/v1/conversations/{sent.body['conversationId']}/messages?redact=true"
+    answer = await caller.get(path)
+
+    assert answer.headers["X-Redaction"] == "partial"
+    exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"Retry-After", "X-Redaction"} <= set(exposed)
+
+
 async def test_a_question_that_is_no_preflight_needs_a_token(caller: Any) -> None:
     assert (await caller.anonymous("OPTIONS", "/v1/conversations", headers=ORIGIN)).status == 401

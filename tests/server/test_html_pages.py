@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from symbl_aio.server.conversations.conversation import Conversation, Settings
+from symbl_aio.server.language.analysis_values import Speaker, Utterance
+from symbl_aio.server.report_content import content_of
 from tests.support import Clock
 
 NAMES = {
@@ -263,3 +267,19 @@ async def test_a_recording_whose_url_is_none_leaves_the_page_without_a_player(ca
 
     assert page.status == 200
     assert "<audio" not in page.body
+
+
+def test_the_sentences_of_a_page_are_in_the_order_of_their_times() -> None:
+    ann, bob = Speaker("a", "Ann"), Speaker("b", "Bob")
+    conversation = Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC))
+    later = Utterance("I will send the report tomorrow.", ann, 60.0, 62.0)
+    earlier = Utterance("We begin.", bob, 0.0, 1.0)
+    conversation.publish((later, earlier), 62.0, Settings())
+
+    content = content_of(conversation)
+    assert [(s.text, s.speaker) for s in content.sentences] == [
+        (earlier.text, 0),
+        (later.text, 1),
+    ]
+    assert [speaker.name for speaker in content.speakers] == ["Bob", "Ann"]
+    assert [found.sentences for found in content.action_items] == [(1,)]

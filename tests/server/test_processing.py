@@ -201,14 +201,15 @@ async def test_available_recognition_is_used(start: Any, monkeypatch: pytest.Mon
     assert recognizer.closed
 
 
-async def test_text_with_times_keeps_them(caller: Any) -> None:
-    def text_message(text: str, start: str, end: str) -> dict[str, Any]:
-        return {
-            "payload": {"content": text},
-            "from": {"name": "Ann", "userId": "ann@example.test"},
-            "duration": {"startTime": start, "endTime": end},
-        }
+def text_message(text: str, start: str, end: str) -> dict[str, Any]:
+    return {
+        "payload": {"content": text},
+        "from": {"name": "Ann", "userId": "ann@example.test"},
+        "duration": {"startTime": start, "endTime": end},
+    }
 
+
+async def test_text_with_times_keeps_them(caller: Any) -> None:
     items = [
         text_message("First.", "2026-03-01T10:00:00.000Z", "2026-03-01T10:00:02.500Z"),
         text_message("Second.", "2026-03-01T10:00:05.99Z", "2026-03-01T10:00:07Z"),
@@ -220,10 +221,70 @@ async def test_text_with_times_keeps_them(caller: Any) -> None:
     assert messages[0]["endTime"] == "2026-03-01T10:00:02.500Z"
     assert messages[1]["startTime"] == "2026-03-01T10:00:05.990Z"
     assert messages[0]["from"]["email"] == "ann@example.test"
-    earlier = [text_message("Late.", "2026-03-01T09:00:00Z", "2026-03-01T10:00:01Z")]
-    path = f"/v1/process/text/{answer.body['conversationId']}"
-    _, messages = await done(caller, await caller.put(path, {"messages": earlier}))
-    assert messages[2]["startTime"] == "2026-03-01T10:00:00.000Z"
+
+
+async def test_an_append_of_earlier_times_keeps_them_and_the_times_give_the_order(
+    caller: Any,
+) -> None:
+    answer = await caller.request(
+        "POST",
+        "/v1/process/text",
+        json={
+            "messages": [
+                text_message("At ten.", "2026-03-01T10:00:00.000Z", "2026-03-01T10:00:02.500Z"),
+                text_message("At half past.", "2026-03-01T10:30:00Z", "2026-03-01T10:30:02Z"),
+            ]
+        },
+    )
+    _, before = await done(caller, answer)
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+    mark = {"label": "a", "description": "b", "user": {"name": "Ann"}}
+    marked = await caller.request(
+        "POST", f"{path}/bookmarks", json=mark | {"beginTimeOffset": 1800, "duration": 2}
+    )
+    earlier = [
+        text_message("At a quarter past.", "2026-03-01T10:15:00Z", "2026-03-01T10:15:02Z"),
+        text_message("At nine.", "2026-03-01T09:00:00.300Z", "2026-03-01T09:00:01Z"),
+    ]
+    put = await caller.put(path.replace("conversations", "process/text"), {"messages": earlier})
+    _, messages = await done(caller, put)
+
+    assert [(m["text"], m["startTime"][11:], m["endTime"][11:]) for m in messages] == [
+        ("At nine.", "09:00:00.300Z", "09:00:01.000Z"),
+        ("At ten.", "10:00:00.000Z", "10:00:02.500Z"),
+        ("At a quarter past.", "10:15:00.000Z", "10:15:02.000Z"),
+        ("At half past.", "10:30:00.000Z", "10:30:02.000Z"),
+    ]
+    assert [m["timeOffset"] for m in messages] == [0, 3599.7, 4499.7, 5399.7]
+    assert [m["id"] for m in messages if m["text"] in ("At ten.", "At half past.")] == [
+        m["id"] for m in before
+    ]
+    about = (await caller.get(path)).body
+    assert (about["startTime"], about["endTime"]) == (
+        "2026-03-01T09:00:00.300Z",
+        "2026-03-01T10:30:02.000Z",
+    )
+    # A bookmark stays where it is, and its messages are those that follow one another by time.
+    (kept,) = (await caller.get(f"{path}/bookmarks")).body["bookmarks"]
+    assert kept["messageRefs"] == marked.body["messageRefs"]
+    refs = [{"id": m["id"]} for m in messages[:3]]
+    several = await caller.request("POST", f"{path}/bookmarks", json=mark | {"messageRefs": refs})
+    assert [ref["id"] for ref in several.body["messageRefs"]] == [ref["id"] for ref in refs]
+    for kind in ("text/srt", "text/markdown"):
+        body = {"contentType": kind}
+        text = (await caller.request("POST", f"{path}/transcript", json=body)).body["transcript"]
+        places = [text["payload"].index(m["text"]) for m in messages]
+        assert places == sorted(places)
+
+
+async def test_an_empty_time_is_none(caller: Any) -> None:
+    items = [text_message("First.", "2026-03-01T10:00:00Z", ""), text_message("Second.", "", "")]
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": items})
+    _, messages = await done(caller, answer)
+    assert [m["startTime"] for m in messages] == [
+        "2026-03-01T10:00:00.000Z",
+        "2026-03-01T10:00:00.400Z",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,24 @@ async def test_channels_have_their_speakers_and_their_times_interleave(caller: A
     assert messages[0]["from"]["email"] == "ann@example.test"
 
 
-async def test_channels_without_names_are_still_apart(caller: Any) -> None:
-    answer = await caller.audio(wav(3.0), enableSeparateRecognitionPerChannel="true")
+async def test_the_speakers_of_channels_without_names_are_numbered(caller: Any) -> None:
+    answer = await caller.audio(
+        wav(3.0),
+        enableSeparateRecognitionPerChannel="true",
+        channelMetadata='[{"channel":2,"speaker":{}}]',
+    )
     _, messages = await done(caller, answer)
-    assert len(messages) == 3
-    assert all(message["from"].get("name") is None for message in messages)
+    assert [message["from"].get("name") for message in messages] == [
+        "Speaker 1",
+        "Speaker 2",
+        "Speaker 1",
+    ]
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+    members = (await caller.get(f"{path}/analytics")).body["members"]
+    assert [(member["name"], member["talkTime"]["seconds"]) for member in members] == [
+        ("Speaker 1", 1.0),
+        ("Speaker 2", 0.5),
+    ]
 
 
 @pytest.mark.parametrize(

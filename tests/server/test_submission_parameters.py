@@ -45,6 +45,9 @@ BODIES = [
     ({"timezoneOffset": 60.0, "diarizationSpeakerCount": "2.0"},
      {"timezoneOffset": 60, "diarizationSpeakerCount": 2}),
     ({"webhookUrl": "", "mode": "", "diarizationSpeakerCount": 0, "languageCode": None}, {}),
+    ({"features": {"featureList": None}}, {"features": {"featureList": None}}),
+    ({"channelMetadata": [{"channel": "2", "speaker": {"name": "Bo"}}]},
+     {"channelMetadata": [{"channel": 2, "speaker": {"name": "Bo"}}]}),
 ]  # fmt: skip
 
 

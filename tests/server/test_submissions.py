@@ -110,7 +110,7 @@ async def test_lists_in_a_query_are_json_text(caller: Any) -> None:
         {"customVocabulary": '{"a": 1}'},
         {"trackers": '[{"name":"x"}]'},
         {"entities": '[{"text":"x"}]'},
-        {"channelMetadata": '[{"channel":"1","speaker":{}}]'},
+        {"channelMetadata": '[{"channel":"one","speaker":{}}]'},
         {"mode": "radio"},
         {"features": "[]"},
         {"timezoneOffset": '"0"'},

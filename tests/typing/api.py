@@ -120,6 +120,7 @@ async def changing(symbl: SymblClient, conversation: Conversation) -> None:
     event = SpeakerEvent("started_speaking", User(name="Ines"), 1.5)
     assert_type(await conversation.add_speaker_events([event]), Notice)
     assert_type(await conversation.create_experience("verbose-text-summary"), Experience)
+    await conversation.bookmarks.delete((await conversation.bookmarks.list())[0].id)
     await conversation.create_experience("summary")  # type: ignore[arg-type]
     await conversation.transcript("vtt")  # type: ignore[arg-type]
     await conversation.everything(["mesages"])  # type: ignore[list-item]
@@ -138,6 +139,10 @@ async def managing(symbl: SymblClient) -> None:
     assert_type(await symbl.groups.create(GroupDraft("a", "b")), ConversationGroup)
     assert_type(await symbl.entities.create(EntityDraft("a", "b", ["c"])), StoredEntity)
     assert_type(await symbl.settings.get(), Mapping[str, JSON])
+    # Without a look for None: a stored object is nothing without its id.
+    await symbl.trackers.delete((await symbl.trackers.list())[0].id)
+    await symbl.groups.delete((await symbl.groups.list())[0].id)
+    await symbl.entities.delete((await symbl.entities.list())[0].id)
 
 
 async def telling_outcomes_apart(symbl: SymblClient) -> None:

@@ -22,7 +22,7 @@ from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN, USAGE, describe, most_severe
 from symbl_aio.cli.runner import config, run
 from symbl_aio.cli.safe_streams import stderr, stdin, stdout
-from symbl_aio.cli.sources import Kind
+from symbl_aio.cli.sources import STDIN, Kind
 from symbl_aio.cli.unfinished import FEW, LONGEST
 from symbl_aio.cli.upload.find_files import (
     NOT_FOLLOWED,
@@ -33,7 +33,8 @@ from symbl_aio.cli.upload.find_files import (
     one_named,
 )
 from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
-from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
+from symbl_aio.cli.upload.ledger import Item, Ledger, State, open_ledger
+from symbl_aio.cli.upload.ledger_file import LedgerError
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, folder_of_all, formats_of
 from symbl_aio.cli.upload.report_file import check_report, unended, write_report
@@ -188,8 +189,8 @@ async def _send(
                 ledger.note(LIMIT, str(client.stats().limit))
     except UnansweredError as error:
         lines.append(
-            f"symbl-aio: {error}; the run ends, so that no more come into doubt. The same "
-            "command goes on with the rest"
+            f"symbl-aio: {error}; the run ends, so that no more come into doubt. "
+            f"{_same_command(request.again)} goes on with the rest"
         )
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
@@ -201,7 +202,7 @@ async def _send(
             except OSError as error:  # the work is done all the same, and its end is printed
                 lines.append(f"symbl-aio: the report is not written: {describe(error)}")
                 code = UNWRITTEN
-    lines.extend(remedies(outcomes))
+    lines.extend(remedies(outcomes, again=request.again))
     show.summary(outcomes, time.monotonic() - began, first_fault(outcomes), lines)
     return most_severe([outcomes.exit_code, code])
 
@@ -287,10 +288,12 @@ def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
         yield f"{running:,} are still processed on the server; the next run follows them."
     if unsure := ledger.unended(State.SENDING):
         yield f"{unsure:,} may have arrived; the next run looks for evidence before it sends them."
-    command = shlex.join(["symbl-aio", *sys.argv[1:]])
-    # A signed link is a secret, and must not be printed.
-    if "://" in command or len(command) > LONGEST or not command.isprintable():
-        yield "To continue, repeat the command."
+    # What --again has sent would be sent once more.
+    words = [word for word in sys.argv[1:] if word != "--again"]
+    command = shlex.join(["symbl-aio", *words])
+    # A signed link is a secret, and must not be printed; standard input was read.
+    if "://" in command or STDIN in words or len(command) > LONGEST or not command.isprintable():
+        yield f"To continue, repeat the command{_without_again('--again' in sys.argv)}."
     else:
         yield "To continue:"
         yield f"  {command}"
@@ -305,7 +308,7 @@ def first_fault(outcomes: Outcomes) -> str | None:
     return f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
 
 
-def remedies(outcomes: Outcomes) -> Iterator[str]:
+def remedies(outcomes: Outcomes, *, again: bool = False) -> Iterator[str]:
     """Yield what a person can do about recordings that did not end well."""
     ambiguous = outcomes.of(Result.AMBIGUOUS)
     if ambiguous:
@@ -319,7 +322,15 @@ def remedies(outcomes: Outcomes) -> Iterator[str]:
         away = " One that is moved out of the folder blocks no others." if blocking else ""
         yield f"Failed recordings are sent again with --retry-failed.{away}"
     if outcomes.of(Result.UNSENT, Result.RUNNING) or outcomes.unwritten:
-        yield "The same command goes on with the rest."
+        yield f"{_same_command(again)} goes on with the rest."
+
+
+def _same_command(again: bool) -> str:
+    return f"The same command{_without_again(again)}"
+
+
+def _without_again(again: bool) -> str:
+    return " without --again" if again else ""
 
 
 def _settling(outcome: Outcome) -> str:

@@ -24,6 +24,8 @@ class Meeting:
     """Its name for people and for files, such as ``2024/standup``."""
     parts: tuple[Found, ...]
     """The recordings, the first opens the conversation."""
+    ready: int | None = None
+    """How many of the first ones may be sent now: the next one is still written. ``None``: all."""
 
     @property
     def identity(self) -> str:

@@ -33,6 +33,8 @@ FORMATS: Final = ("json", *_TEXTS)
 """``json`` holds all that the server knows of the conversation (``Everything.to_json``)."""
 REPORT: Final = "html"
 """A report of ``symbl_aio.report``, written only if it is named."""
+_LONGEST: Final = 255 - len(".json")
+"""Bytes of a name before its ending: file systems take 255."""
 
 
 def formats_of(text: str | None) -> tuple[str, ...]:
@@ -175,7 +177,7 @@ class TranscriptFiles:
     def _stem(self, meeting: Meeting, name: str) -> str:
         # A name from a pattern or a manifest must not lead out of the folder.
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-        safe = "/".join(part.replace("\0", " ") for part in parts) or "recording"
+        safe = "/".join(_shortened(part.replace("\0", " ")) for part in parts) or "recording"
         if self.folder is not None:
             return str(self.folder / safe)
         first = meeting.parts[0]
@@ -202,15 +204,33 @@ def _name_with_ending(meeting: Meeting) -> str:
 
 
 def _name_with_hash(meeting: Meeting) -> str:
-    digest = hashlib.sha256(meeting.identity.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{_name_with_ending(meeting)} {digest[:8]}"
+    return f"{_name_with_ending(meeting)} {_digest(meeting.identity)}"
+
+
+def _shortened(name: str) -> str:
+    """Return a name that leaves room for an ending; a long one with a hash in place of its end."""
+    if len(_bytes_of(name)) <= _LONGEST:
+        return name
+    end = f" {_digest(name)}"
+    kept = name[:_LONGEST]
+    while len(_bytes_of(kept + end)) > _LONGEST:
+        kept = kept[:-1]
+    return kept + end
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(_bytes_of(text)).hexdigest()[:8]
+
+
+def _bytes_of(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
 
 
 def folder_of_all(paths: Iterable[str]) -> str:
     """Return the folder that all given files and folders are in. Blocks."""
     folders = [
         path if os.path.isdir(path) else os.path.dirname(path)
-        for path in map(os.path.abspath, filterfalse(is_link, paths))
+        for path in map(os.path.realpath, filterfalse(is_link, paths))
     ]
     with suppress(ValueError):  # of none, or of several drives
         return os.path.commonpath(folders)

@@ -96,7 +96,8 @@ class Run:
         before: Outcome | None = None
         is_new = False
         await self._ledger.load((part.source for part in meeting.parts), meeting=meeting.key)
-        for part, behind in zip(meeting.parts, sent_behind(meeting, self._ledger), strict=True):
+        ready = meeting.parts[: meeting.ready]
+        for part, behind in zip(ready, sent_behind(meeting, self._ledger), strict=False):
             if (
                 before is not None
                 and before.result not in _GOES_ON

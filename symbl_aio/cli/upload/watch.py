@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from time import monotonic
 from typing import Final, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.upload.find_files import Found, find
@@ -31,6 +32,7 @@ class Settled:
 
     quiet: float
     _taken: dict[str, Stamp | None] = field(factory=dict)
+    _seen: dict[str, tuple[Stamp, float]] = field(factory=dict)
 
     def ready(
         self, found: Sequence[Found], stamps: Mapping[str, Stamp | None], now: float
@@ -43,15 +45,25 @@ class Settled:
             if one.source in self._taken and self._taken[one.source] == stamp:
                 still.append(one)
             elif one.link is not None or (
-                stamp is not None and stamp.modified_ns / 1e9 <= now - self.quiet
+                stamp is not None and self._changed(one.source, stamp, now) <= now - self.quiet
             ):
                 still.append(one)
                 new.add(one.source)
         return still, new
 
+    def _changed(self, source: str, stamp: Stamp, now: float) -> float:
+        """Return when a file was changed: no later than the first look that found its stamp."""
+        # The clock of a recorder, or of a server of files, may be far ahead of this one.
+        before, since = self._seen.get(source, (None, now))
+        if before != stamp:
+            since = now
+            self._seen[source] = (stamp, now)
+        return min(since, stamp.modified_ns / 1e9)
+
     def take(self, source: str, stamp: Stamp | None) -> None:
         """Record that a recording was taken with this stamp."""
         self._taken[source] = stamp
+        self._seen.pop(source, None)
 
     def release(self, source: str) -> None:
         """Forget that a recording was taken."""
@@ -75,8 +87,9 @@ async def watched(
 ) -> AsyncIterator[Meeting]:
     """Yield each meeting that has a new or changed recording, for ever.
 
-    A meeting under way is not yielded again before it has ended, and a recording that did not
-    arrive is taken once more.
+    A recording that is still written holds back those behind it in its meeting, so that their
+    order holds (``Meeting.ready``). A meeting under way is not yielded again before it has ended,
+    and a recording that did not arrive is taken once more.
     """
     settled = Settled(quiet)
     while True:
@@ -103,8 +116,10 @@ def _look(
     still, new = settled.ready(found, stamps, time.time())
     if not new:
         return []
-    return [
-        (meeting, fresh)
-        for meeting in group(still).meetings
-        if (fresh := {p.source: stamps[p.source] for p in meeting.parts if p.source in new})
-    ]
+    standing = {one.source for one in still}
+    yielded: list[tuple[Meeting, dict[str, Stamp | None]]] = []
+    for meeting in group(found).meetings:
+        ready = tuple(takewhile(lambda part: part.source in standing, meeting.parts))
+        if fresh := {part.source: stamps[part.source] for part in ready if part.source in new}:
+            yielded.append((evolve(meeting, ready=len(ready)), fresh))
+    return yielded

@@ -174,10 +174,11 @@ def _covered_messages(conversation: Conversation, bookmark: Bookmark) -> Sequenc
     if bookmark.messages is not None:
         return bookmark.messages[:_MAX_REFS]
     end = bookmark.begin + bookmark.duration
+    messages = conversation.analysis.messages
     found = (
         index
-        for index, message in enumerate(conversation.analysis.messages)
-        if message.start < end and message.end > bookmark.begin
+        for index in conversation.message_order
+        if messages[index].start < end and messages[index].end > bookmark.begin
     )
     return list(islice(found, _MAX_REFS))
 
@@ -244,18 +245,16 @@ def _parse_position(
             400, 'Give either "messageRefs" or "beginTimeOffset" and "duration", not both.'
         )
     ids = [ref.get("id") if isinstance(ref, dict) else None for ref in _as_list(refs)]
-    messages = conversation.analysis.messages
-    index_of = {conversation.message_id(index): index for index in range(len(messages))}
-    indexes = sorted(index_of.get(str(message_id), -1) for message_id in ids)
-    if (
-        not indexes
-        or indexes != list(range(indexes[0], indexes[0] + len(indexes)))
-        or indexes[0] < 0
-    ):
+    order = conversation.message_order
+    place_of = {conversation.message_id(index): place for place, index in enumerate(order)}
+    places = sorted(place_of.get(str(message_id), -1) for message_id in ids)
+    if not places or places != list(range(places[0], places[0] + len(places))) or places[0] < 0:
         raise ApiError(
             400, '"messageRefs" must be the ids of messages that follow one another: [{id}].'
         )
-    start, end = messages[indexes[0]].start, messages[indexes[-1]].end
+    indexes = [order[place] for place in places]
+    messages = [conversation.analysis.messages[index] for index in indexes]
+    start, end = messages[0].start, max(message.end for message in messages)
     return start, end - start, tuple(indexes)
 
 

@@ -196,6 +196,16 @@ class Conversation:
             self._analytics = measure_talk_time(self.utterances)
         return self._analytics
 
+    @property
+    def message_order(self) -> Sequence[int]:
+        """The indexes of the messages in the order of their times.
+
+        An append may have earlier times than what was there before it. The ids of messages are
+        made from their indexes, so those stay.
+        """
+        starts = [message.start for message in self.analysis.messages]
+        return sorted(range(len(starts)), key=starts.__getitem__)
+
     async def analyse(self, threads: ComputingThreads) -> None:
         """Compute the analysis, in one of the threads if there is much text."""
         if self._analysis is None:
@@ -283,6 +293,21 @@ class Conversation:
         if moved.utcoffset() != self.started_at.utcoffset():
             self._analyser = self._analysis = None
         self.started_at = moved
+
+    def begin_at(self, instant: datetime) -> None:
+        """Move the start to ``instant`` if that is earlier; all other times stay as they are."""
+        shift = (self.started_at - instant).total_seconds()
+        if shift <= 0:
+            return
+        self.started_at = instant.astimezone(self.started_at.tzinfo)
+        self.duration += shift
+        self.bookmarks = {
+            mark.id: evolve(mark, begin=mark.begin + shift) for mark in self.bookmarks.values()
+        }
+        self._analyser = None
+        self.replace_utterances(
+            [evolve(u, start=u.start + shift, end=u.end + shift) for u in self.utterances]
+        )
 
     def publish(self, utterances: Sequence[Utterance], duration: float, settings: Settings) -> None:
         """Add the utterances of a completed job, which end by second ``duration``."""

@@ -32,9 +32,17 @@ Predicate: TypeAlias = Callable[[ConversationHead], bool]
 
 _ZONE = re.compile(r"\d\d:?\d\d")
 
+# A quoted value may hold each character, a quote and a backslash after a backslash.
+_QUOTED = r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'"
 _TERM = re.compile(
     r"(?P<name>conversation\.[\w.-]++)\s*+(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*+"
-    r"(?P<quote>[\"']?)(?P<value>[^\"';,()]+?)(?P=quote)"
+    rf"(?:(?P<quoted>{_QUOTED})|(?P<plain>[^\"';,()]+?))",
+    re.DOTALL,
+)
+# A quote without its end takes the rest, or each of many would read it again. "\s++" may begin
+# at the first of many spaces only, for the same reason.
+_SEPARATOR = re.compile(
+    r"\"(?:[^\"\\]|\\.?)*+\"?|'(?:[^'\\]|\\.?)*+'?|(?P<separator>;|(?<!\s)\s++and\s++)", re.DOTALL
 )
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "==": lambda a, b: a == b,
@@ -113,8 +121,7 @@ def parse_filter(text: str, field: str = "filter") -> Predicate | None:
     """
     tests: list[Predicate] = []
     names = set()
-    # "\s+" may begin at the first of many spaces only, or each of them would read the rest.
-    parts = re.split(r";|(?<!\s)\s+and\s+", text.strip()) if text.strip() else []
+    parts = _terms_of(text.strip())
     if len(parts) > _MAX_TERMS:
         raise ApiError(400, f'"{field}" has more than {_MAX_TERMS} terms.')
     for part in parts:
@@ -122,10 +129,22 @@ def parse_filter(text: str, field: str = "filter") -> Predicate | None:
         if term is None:
             raise ApiError(400, f'"{field}" must be RSQL terms joined by "and" or ";".')
         names.add(term["name"])
-        tests.append(_parse_term(term["name"], term["op"], term["value"], field))
+        quoted = term["quoted"]
+        value = term["plain"] if quoted is None else re.sub(r"(?s)\\(.)", r"\1", quoted[1:-1])
+        tests.append(_parse_term(term["name"], term["op"], value, field))
     if len(names) > 2:
         raise ApiError(400, f'"{field}" takes two different parameters at most.')
     return (lambda head: all(test(head) for test in tests)) if tests else None
+
+
+def _terms_of(text: str) -> list[str]:
+    """Split RSQL at the separators outside of quotes; none of an empty text."""
+    parts, start = [], 0
+    for found in _SEPARATOR.finditer(text):
+        if found["separator"]:
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [*parts, text[start:]] if text else []
 
 
 def _parse_term(name: str, op: str, value: str, field: str) -> Predicate:

@@ -59,11 +59,12 @@ def messages(
     sentiment: bool,
     redactor: Redactor | None = None,
 ) -> Iterator[JSON]:
-    """Yield the messages (6.5); ``verbose`` adds words, ``sentiment`` adds sentiment.
+    """Yield the messages (6.5) by time; ``verbose`` adds words, ``sentiment`` adds sentiment.
 
     ``redactor`` masks the texts, and what repeats a part of them.
     """
-    for index, message in enumerate(conversation.analysis.messages):
+    for index in conversation.message_order:
+        message = conversation.analysis.messages[index]
         if redactor is not None:
             message = _redacted(message, redactor)
         item: dict[str, JSON] = {
@@ -142,20 +143,17 @@ def intents(conversation: Conversation) -> list[JSON]:
 
 
 def summary(conversation: Conversation, chosen: Iterable[int]) -> list[JSON]:
-    """Return the chosen messages, unchanged, as a summary (6.18)."""
+    """Return the chosen messages, unchanged and by time, as a summary (6.18)."""
+    messages = conversation.analysis.messages
     return [
         {
             "id": conversation.item_id("summary", index),
-            "text": conversation.analysis.messages[index].text,
+            "text": messages[index].text,
             "messageRefs": [{"id": conversation.message_id(index)}],
-            "startTime": format_offset(
-                conversation.started_at, conversation.analysis.messages[index].start
-            ),
-            "endTime": format_offset(
-                conversation.started_at, conversation.analysis.messages[index].end
-            ),
+            "startTime": format_offset(conversation.started_at, messages[index].start),
+            "endTime": format_offset(conversation.started_at, messages[index].end),
         }
-        for index in chosen
+        for index in sorted(chosen, key=lambda index: messages[index].start)
     ]
 
 

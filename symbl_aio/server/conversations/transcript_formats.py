@@ -36,7 +36,8 @@ def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
     # A list for each block: a paragraph may have every message of a long conversation.
     blocks: list[list[str]] = []
     last: Message | None = None
-    for index, message in enumerate(analysis.messages):
+    for index in conversation.message_order:
+        message = analysis.messages[index]
         text = _highlight(message.text, phrases_of.get(index, ()))
         same_paragraph = (
             last is not None
@@ -53,10 +54,12 @@ def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
 
 def srt(conversation: Conversation, options: TranscriptFormat) -> str:
     """Return one numbered subtitle per message."""
+    messages = conversation.analysis.messages
+    in_order = (messages[index] for index in conversation.message_order)
     return "\n\n".join(
         f"{number}\n{_timestamp(message.start)} --> {_timestamp(message.end)}\n"
         f"{_speaker_prefix(message, options)}{message.text}"
-        for number, message in enumerate(conversation.analysis.messages, 1)
+        for number, message in enumerate(in_order, 1)
     )
 
 

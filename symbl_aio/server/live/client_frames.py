@@ -156,8 +156,12 @@ def _read_title(title: JSON) -> str | None:
 
 
 def _read_format(speech: Mapping[str, JSON]) -> tuple[str | None, int | None]:
-    """Return the encoding and the samples a second. Raises a 400 ``ApiError``."""
-    encoding, rate = speech.get("encoding"), read_number(speech.get("sampleRateHertz"))
+    """Return the encoding and the samples a second, None for an empty one or 0.
+
+    Raises a 400 ``ApiError``.
+    """
+    encoding, rate = speech.get("encoding") or None, read_number(speech.get("sampleRateHertz"))
+    rate = rate or None
     if isinstance(encoding, str):
         encoding = encoding.upper()
     if encoding is not None and encoding not in ENCODINGS:
@@ -173,7 +177,7 @@ def _read_wait(fields: Mapping[str, JSON], name: str, default: float) -> float:
     # The client for Go sends a boolean.
     if isinstance(seconds, bool):
         return MAX_WAIT if seconds else 0.0
-    if seconds is None:
+    if seconds is None or seconds == "":
         return default
     if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_WAIT:
         raise ApiError(400, f'"{name}" must be seconds from 0 to {MAX_WAIT:.0f}.')
@@ -193,7 +197,7 @@ def _read_mask(redaction: Mapping[str, JSON]) -> str | None:
     # A wrong value is no reason to show what was to be masked: it is refused.
     if not _read_flag(redaction, "redactContent"):
         return None
-    mask = redaction.get("redactionString", "****")
+    mask = redaction.get("redactionString") or "****"
     if not isinstance(mask, str) or not 1 <= len(mask) <= _LONGEST_MASK:
         raise ApiError(400, f'"redactionString" must be a text of 1 to {_LONGEST_MASK} characters.')
     return mask

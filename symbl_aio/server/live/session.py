@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
@@ -142,7 +143,9 @@ class LiveSession:
         self._changed = changed
         self._is_call = is_call
         self._intents = intents
+        # The loop's time, and the date, of second 0 of all that is heard.
         self._began: float | None = None
+        self._second_0: datetime | None = None
         # All speakers without a name are one, as far as the server knows.
         self._unknown_id = str(uuid.uuid4())
         self._publishing = asyncio.Lock()
@@ -169,7 +172,7 @@ class LiveSession:
         async with self._conversations.change(self.conversation_id) as draft:
             if self._began is None:
                 # The audio follows that before a restart.
-                self._began = now - draft.duration
+                self._began, self._second_0 = now - draft.duration, draft.started_at
             turn = Turn(request, dict(request.speaker), 0.0)
             speaker = draft.get_or_add_speaker(turn.name, turn.email)
             if (zone := callers_zone(request.parameters)) is not None:
@@ -242,6 +245,7 @@ class LiveSession:
         """
         async with self._publishing:
             conversation = await self._conversations.require(self.conversation_id)
+            heard = self._in_time_of(conversation, heard)
             if heard.speaker is None:
                 user = self.current_user or turn.user
             else:
@@ -260,6 +264,13 @@ class LiveSession:
             self._changed()
             # A transcript that comes at once must not outrun those who read it.
             await self.audience.settle()
+
+    def _in_time_of(self, conversation: Conversation, heard: Heard) -> Heard:
+        """Return words in seconds of the conversation, which an append may let begin earlier."""
+        if self._second_0 is None or conversation.started_at == self._second_0:
+            return heard
+        shift = (self._second_0 - conversation.started_at).total_seconds()
+        return evolve(heard, start=heard.start + shift, end=heard.end + shift)
 
     def send(self, frame: dict[str, JSON]) -> None:
         """Send a frame to every socket of the connection id."""

@@ -148,6 +148,11 @@ def read_wma(file: BinaryIO, size: int) -> Sound:
     properties = head.find(_ASF_FILE_PROPERTIES)
     if properties < 0:
         raise ValueError("no file properties")
+    (whole,) = struct.unpack_from("<Q", head, properties + 40)
+    (flags,) = struct.unpack_from("<I", head, properties + 88)
+    # A broadcast does not know its size; and the index behind the sound may be missing.
+    if size < whole * _ASF_MIN_SHARE and not flags & _ASF_BROADCAST:
+        raise ValueError(CUT_OFF)
     (length,) = struct.unpack_from("<Q", head, properties + 64)
     (preroll,) = struct.unpack_from("<Q", head, properties + 80)
     # The play duration includes the preroll.
@@ -156,6 +161,8 @@ def read_wma(file: BinaryIO, size: int) -> Sound:
 
 
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_BROADCAST = 1
+_ASF_MIN_SHARE = 0.98
 _ASF_AUDIO = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
 
 

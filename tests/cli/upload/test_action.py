@@ -8,9 +8,11 @@ import json
 import os
 import pty
 import random
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -116,6 +118,126 @@ async def test_a_recording_with_another_name_is_known_by_its_content(shell, symb
     assert len(symbl.submissions) == 1
 
 
+async def test_a_new_file_under_the_old_name_does_not_hide_that_one_was_renamed(
+    shell, symbl, folder
+):
+    record(folder, "call.wav", start=1)
+    command = ("upload", "--json", folder)
+    await shell.run(*command)
+    for number in (2, 3):  # as recorders do: the newest one has the shortest name
+        for old, new in (("call.1.wav", "call.2.wav"), ("call.wav", "call.1.wav")):
+            if (folder / old).exists():
+                (folder / old).rename(folder / new)
+        record(folder, "call.wav", start=number)
+        planned = await shell.run(*command[:1], "--dry-run", *command[1:])
+        assert planned.lines[0]["counts"]["send"] == 1
+
+        ended = await shell.run(*command)
+
+        assert results(ended).pop("call.wav") == "completed"
+        assert ended.lines[-1]["counts"] == {"completed": 1, "skipped": number - 1}
+        assert len(accepted(symbl)) == number
+    last = await shell.run(*command)
+    assert last.lines[-1]["counts"] == {"skipped": 3}
+
+
+async def test_two_recordings_that_change_names_are_not_sent_again(shell, symbl, folder):
+    a, b = record(folder, "a.wav", "b.wav")
+    await shell.run("upload", folder)
+    a.rename(folder / "c.wav")
+    b.rename(a)
+    (folder / "c.wav").rename(b)
+
+    for _ in range(2):
+        ended = await shell.run("upload", "--json", folder)
+        assert ended.lines[-1]["counts"] == {"skipped": 2}
+    assert len(symbl.submissions) == 2
+
+
+async def test_a_copy_is_sent_although_its_original_has_a_new_time(shell, symbl, folder):
+    (a,) = record(folder, "b.wav")
+    await shell.run("upload", folder)
+    os.utime(a, (0, 0))
+    (folder / "a.wav").write_bytes(a.read_bytes())
+
+    ended = await shell.run("upload", "--json", folder)
+
+    assert results(ended) == {"a.wav": "completed", "b.wav": "skipped"}
+
+
+async def test_recordings_that_are_on_their_way_may_be_renamed(shell, symbl, folder, tmp_path):
+    record(folder, "m/1.wav", "m/2.wav", start=1)
+    symbl.hold_jobs()
+    symbl.release(1)
+    command = ("upload", "--json", "--group-by", "folder", folder)
+    process = await shell.start(*command)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+    process.send_signal(signal.SIGINT)
+    assert (await shell.end(process)).code == 130
+    symbl.release()
+    (folder / "m").rename(folder / "n")
+
+    ended = await shell.run(*command)
+
+    assert ended.code == 0
+    (conversation,) = {received.conversation_id for received in symbl.submissions}
+    assert numbers(symbl, str(conversation)) == [1, 2]
+
+
+async def test_one_that_may_have_arrived_may_be_renamed(shell, symbl, folder):
+    (a,) = record(folder, "a.wav")
+    symbl.inject("status:500", on="POST")
+    assert (await shell.run("upload", "--patience", "0", folder)).code == 4
+    a.rename(folder / "b.wav")
+
+    ended = await shell.run("upload", "--json", "--patience", "0", folder)
+
+    assert results(ended) == {"b.wav": "ambiguous"}
+    settled = await shell.run("settle", "--not-accepted", folder / "b.wav")
+    assert settled.code == 0, settled.err
+
+
+async def test_a_part_may_get_another_name_in_its_meeting(shell, symbl, folder):
+    _, second = record(folder, "1.wav", "2.wav")
+    command = ("upload", "--json", "--group-by", "folder", folder)
+    await shell.run(*command)
+    second.rename(folder / "02.wav")
+
+    for _ in range(2):
+        ended = await shell.run(*command)
+        assert results(ended) == {"1.wav": "skipped", "02.wav": "skipped"}
+
+
+async def test_a_meeting_with_a_recording_of_one_that_is_gone_is_another_one(shell, symbl, folder):
+    intro, first = record(folder, "monday/0.wav", "monday/1.wav", start=1)
+    command = ("upload", "--json", "--group-by", "folder")
+    await shell.run(*command, folder)
+    (folder / "tuesday").mkdir()
+    intro.rename(folder / "tuesday" / "0.wav")
+    first.unlink()
+    record(folder, "tuesday/1.wav", start=9)
+
+    refused = await shell.run(*command, folder)
+    assert (refused.code, results(refused)) == (2, {"0.wav": "refused", "1.wav": "blocked"})
+    ended = await shell.run(*command, "--again", folder)
+
+    assert ended.code == 0
+    one, other = dict.fromkeys(str(one.conversation_id) for one in symbl.submissions)
+    assert (numbers(symbl, one), numbers(symbl, other)) == ([1, 2], [1, 9])
+
+
+async def test_a_folder_is_the_same_by_each_link_to_it(shell, symbl, folder, tmp_path):
+    record(folder, "a.wav", "sub/b.wav")
+    (tmp_path / "link").symlink_to(folder)
+    command = ("upload", "--json", "--group-by", "folder")
+    await shell.run(*command, tmp_path / "link")
+
+    for path in (folder, tmp_path / "link" / "sub", tmp_path / "link" / "a.wav"):
+        ended = await shell.run(*command, path)
+        assert set(results(ended).values()) == {"skipped"}
+    assert len(symbl.submissions) == 2
+
+
 ODD = (
     *("new\nline.wav", "-dash.wav", "ünï 日本.wav", "'quoted\".wav", " .wav", "#.wav"),
     *("x" * 200 + ".wav", os.fsdecode(b"\xff\xfe.wav")),
@@ -163,6 +285,27 @@ async def test_a_watched_folder_is_uploaded_as_recordings_appear(shell, symbl, f
 
     assert ended.code == 130
     assert len(accepted(symbl)) == 2
+
+
+async def test_a_part_that_is_still_written_holds_back_those_behind_it(shell, symbl, folder):
+    parts = record(folder, *(f"{number}.wav" for number in range(1, 5)), start=1)
+    for part in parts:
+        os.utime(part, (0, 0))
+    ahead = time.time() + 600  # as one that is being written, until its time is set
+    os.utime(parts[1], (ahead, ahead))
+    command = ("upload", "--json", "--watch", "--quiet-for", "60", "--group-by", "folder")
+    process = await shell.start(*command, folder)
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline())["event"] != "completed":
+        pass
+
+    os.utime(parts[1], (0, 0))
+    await symbl.until(lambda: len(accepted(symbl)) == 4)
+
+    process.send_signal(signal.SIGINT)
+    assert (await shell.end(process)).code == 130
+    (conversation,) = {received.conversation_id for received in symbl.submissions}
+    assert numbers(symbl, str(conversation)) == [1, 2, 3, 4]
 
 
 async def test_a_linked_folder_is_named_and_not_followed(shell, symbl, folder, tmp_path):
@@ -639,6 +782,44 @@ async def test_ctrl_c_withdraws_and_the_same_command_goes_on(shell, symbl, folde
     assert again.code == 0
     (conversation,) = {received.conversation_id for received in symbl.submissions}
     assert numbers(symbl, str(conversation)) == [1, 2, 3, 4]
+
+
+async def test_the_command_that_continues_again_does_not_send_all_of_it_once_more(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    assert (await shell.run("upload", folder)).code == 0
+    symbl.hold_jobs()
+    symbl.release(1)
+    shell = Shell(**shell.environment(), SYMBL_LIMITS_JOBS="1")
+    process = await shell.start("upload", "--json", "--again", folder)
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline())["event"] != "completed":
+        pass
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+    symbl.release()
+
+    command = shlex.split(ended.err.splitlines()[-1])
+    assert command == ["symbl-aio", "upload", "--json", str(folder)]
+    assert (await shell.run(*command[1:])).code == 0
+    assert len(accepted(symbl)) == 4
+
+
+async def test_names_of_standard_input_are_in_no_command_that_continues(shell, symbl, folder):
+    (a,) = record(folder, "a.wav")
+    symbl.hold_jobs()
+    process = await shell.start("upload", "-", stdin=-1)
+    assert process.stdin is not None
+    process.stdin.write(f"{a}\n".encode())
+    process.stdin.close()
+    await symbl.until(lambda: symbl.unfinished == 1)
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.err.splitlines()[-1] == "To continue, repeat the command."
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["", "json"])

@@ -41,6 +41,19 @@ def test_the_tree_is_that_of_the_recordings():
     assert beside.paths(alone("2024/a.mp4")) == {"srt": Path("/r/2024/a.srt")}
 
 
+@pytest.mark.parametrize("letter", ["a", "ä", "\udcff"])
+def test_a_name_leaves_room_for_the_ending(letter, tmp_path):
+    longest = 251 // len(os.fsencode(letter))
+    meetings = [alone(f"sub/{letter * longest}.mp{number}") for number in (3, 4)]
+    meetings.append(Meeting("k", letter * 400, alone("sub/a.mp3").parts))
+    files = TranscriptFiles(tmp_path, ("json", "html"))
+    files.choose(meetings)
+    paths = [path for one in meetings for path in files.paths(one).values()]
+    for path in paths:
+        write_atomically(path, "")
+    assert len(set(paths)) == len(paths)
+
+
 def test_recordings_with_one_name_have_files_of_their_own():
     meetings = [alone("a.mp3"), alone("a.wav"), alone("b.wav")]
     assert names_of(meetings) == ["a.mp3", "a.wav", "b"]

@@ -45,6 +45,16 @@ def test_a_file_that_changes_is_taken_again_once_it_stands_still():
     assert settled.ready([A], grown, 60) == ([A], {A.source})
 
 
+def test_a_file_whose_time_is_in_the_future_is_taken_after_a_quiet_time():
+    settled = Settled(quiet=10)
+    ahead = {A.source: stamp(9e9)}
+    assert settled.ready([A], ahead, 100) == ([], set())
+    grown = {A.source: stamp(9e9, size=2)}
+    assert settled.ready([A], grown, 105) == ([], set())
+    assert settled.ready([A], grown, 114.9) == ([], set())
+    assert settled.ready([A], grown, 115) == ([A], {A.source})
+
+
 def test_a_link_is_taken_at_once_and_a_file_that_is_gone_is_not():
     settled = Settled(quiet=10)
     assert settled.ready([LINK, A], {A.source: None}, 0) == ([LINK], {LINK.source})

@@ -106,9 +106,10 @@ async def test_pages_are_cut_after_ordering(caller: Any, three: list[str]) -> No
         (f"conversation.startDate<={days_ago(10)}", [0]),
         (f"conversation.endTime>={days_ago(1.5)}", [2]),
         ("conversation.metadata.nothing==a", []),
+        ('conversation.metadata.agent!="a and b; c"', [0, 1, 2]),
     ],
     # Names without the times, so that every process collects the same tests.
-    ids=["agent", "two", "other team", "after", "until", "ended after", "nobody"],
+    ids=["agent", "two", "other team", "after", "until", "ended after", "nobody", "quoted"],
 )
 async def test_a_filter_chooses(caller: Any, three: list[str], rsql: str, found: list[int]) -> None:
     chosen = await query_conversations(caller, startTime=days_ago(30), filter=rsql)
@@ -149,8 +150,10 @@ async def test_a_wrong_query_is_refused(caller: Any, query: dict[str, str]) -> N
         "conversation.name" + " " * 200_000 + "b",
         "conversation." + "a" * 200_000,
         "conversation.name==a;" * 20_000 + "conversation.name==a",
+        'conversation.name=="' + '\\"' * 100_000,
+        "conversation.name==\"a' and " + "'\\" * 100_000,
     ],
-    ids=["end", "value", "operator", "name", "terms"],
+    ids=["end", "value", "operator", "name", "terms", "quotes", "other quotes"],
 )
 def test_a_long_filter_is_refused_at_once(text: str) -> None:
     start = time.thread_time()

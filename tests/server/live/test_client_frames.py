@@ -86,6 +86,25 @@ def test_the_settings_of_a_submission_are_read_as_in_one() -> None:
             {"mask": None, "parameters": {"detectEntities": True}},
         ),
         ({"config": {"redaction": {"redactContent": "true"}}}, {"mask": "****"}),
+        # A client whose language has no absent values sends empty ones.
+        (
+            {
+                "noConnectionTimeout": "",
+                "config": {
+                    "speechRecognition": {"encoding": "", "sampleRateHertz": 0},
+                    "redaction": {"redactContent": True, "redactionString": ""},
+                },
+            },
+            {
+                "audio": AudioFormat("LINEAR16", 16_000),
+                "mask": "****",
+                "no_connection_timeout": 0.0,
+            },
+        ),
+        (
+            {"config": {"redaction": {"redactContent": True, "redactionString": None}}},
+            {"mask": "****"},
+        ),
     ],
 )
 def test_a_setting_is_read(fields: dict[str, Any], expected: dict[str, Any]) -> None:

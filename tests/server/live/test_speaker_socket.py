@@ -454,3 +454,28 @@ async def test_other_appends_to_the_conversation_are_not_taken_for_speech(live: 
 
     assert speaker.texts() == TALK.splitlines()
     assert len(await live.messages(conversation)) == 4
+
+
+async def test_an_append_that_lets_the_conversation_begin_earlier_moves_no_speech(
+    live: LiveCaller,
+) -> None:
+    live.server.register_transcript(TALK, stream="meeting")
+    speaker = await live.speak()
+    conversation = await speaker.start()
+    await speaker.hear(1.7)
+    await speaker.until("message_response")
+    (first,) = await live.messages(conversation)
+    times = {"startTime": "2020-01-01T10:00:00Z", "endTime": "2020-01-01T10:00:01Z"}
+    text = {"payload": {"content": "Long ago."}, "duration": times}
+    path = f"/v1/process/text/{conversation}"
+    assert (await live.caller.put(path, {"messages": [text]})).status == 201
+    await live.server.until(lambda: not live.server.unfinished)
+    await speaker.stop()
+
+    messages = await live.messages(conversation)
+    assert [message["text"] for message in messages] == ["Long ago.", *TALK.splitlines()]
+    assert messages[0]["startTime"] == "2020-01-01T10:00:00.000Z"
+    assert messages[1]["startTime"] == first["startTime"]
+    assert messages[2]["startTime"] == first["endTime"]
+    shown = [m["duration"] for f in speaker.of("message_response") for m in f["messages"]]
+    assert [d["startTime"] for d in shown] == [message["startTime"] for message in messages[1:]]

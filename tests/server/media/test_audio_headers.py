@@ -114,12 +114,29 @@ def test_an_ogg_of_pictures_has_no_audio(probe_bytes):
     assert probe_bytes(ogg(b"\x80theora", 0)) == MediaInfo("ogg", False, None)
 
 
-def test_a_wma_has_its_duration(probe_bytes):
+def wma(*, size: int = 0, flags: int = 2) -> bytes:
+    """Return the head of a wma without its streams; ``size`` is what it states of the file."""
     header = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(14)
-    properties = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + bytes(48)
-    properties += struct.pack("<QQQ", 55_000_000, 0, 3000)
-    audio = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
-    assert probe_bytes(header + properties + audio) == MediaInfo("wma", True, 2.5)
-    assert probe_bytes(header + properties).has_audio is False
+    properties = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + bytes(24)
+    properties += struct.pack("<QQQQQQIIII", size, 0, 0, 55_000_000, 0, 3000, flags, 0, 0, 0)
+    return header + properties
+
+
+WMA_AUDIO = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
+
+
+def test_a_wma_has_its_duration(probe_bytes):
+    assert probe_bytes(wma() + WMA_AUDIO) == MediaInfo("wma", True, 2.5)
+    assert probe_bytes(wma()).has_audio is False
     with pytest.raises(MediaError, match="wma: no file properties"):
-        probe_bytes(header)
+        probe_bytes(wma()[:30])
+
+
+def test_a_wma_that_is_smaller_than_it_states_is_cut_off(probe_bytes):
+    sound = WMA_AUDIO + bytes(1000)
+    whole = len(wma() + sound)
+    assert probe_bytes(wma(size=whole) + sound).duration == 2.5
+    with pytest.raises(MediaError, match="wma: the file is cut off"):
+        probe_bytes(wma(size=2 * whole) + sound)
+    # A broadcast that was recorded does not know its size.
+    assert probe_bytes(wma(size=2 * whole, flags=1) + sound).duration == 2.5
