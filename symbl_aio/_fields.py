@@ -143,6 +143,11 @@ def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tupl
     return listed
 
 
+def text_of(value: str) -> str:
+    """Return the characters of a text, also of a member of ``class Language(str, Enum)``."""
+    return str.__str__(value)  # its own ``str`` and f-strings have the member's name
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
