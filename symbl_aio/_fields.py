@@ -42,7 +42,9 @@ def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> 
 
     def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if not test(value):
-            shown = "not usable" if secret else reprlib.repr(value)
+            shown = reprlib.repr(value)
+            if secret:
+                shown = "not usable" if isinstance(value, str) else type_name(value)
             raise ConfigurationError(
                 f"{type(instance).__name__}.{attribute.name} is {shown}; give {remedy}"
             )

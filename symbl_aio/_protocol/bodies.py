@@ -72,7 +72,7 @@ def metadata(given: Mapping[str, str]) -> JSON:
         if not isinstance(value, str) or len(value) > _MAX_VALUE_LENGTH:
             raise ConfigurationError(
                 f"metadata[{name!r}] is not a string of at most {_MAX_VALUE_LENGTH} characters; "
-                "give a shorter one"
+                "give one"
             )
     return {"metadata": dict(given)}
 
