@@ -128,19 +128,19 @@ def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
     require_number(name, value, remedy, least=float("-inf"))
 
 
-def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tuple[T, ...]:
-    """Return the items of an argument, one at least and all of a type.
+def require_all(
+    name: str, values: Iterable[T], kind: type, remedy: str, *, least: int = 1
+) -> tuple[T, ...]:
+    """Return the items of an argument, ``least`` or more and all of a type.
 
-    Raises ``ConfigurationError``.
-
-    ``remedy`` is in the plural, such as "Patch(...) values".
+    ``remedy`` is in the plural, such as "Patch(...) values". Raises ``ConfigurationError``.
     """
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise ConfigurationError(f"{name} is {type_name(values)}; give a list of {remedy}")
     listed = tuple(values)
     for index, value in enumerate(listed):
         require(f"{name}[{index}]", value, kind, remedy)
-    if not listed:
+    if len(listed) < least:
         raise ConfigurationError(f"{name} is empty; give {remedy}, one at least")
     return listed
 
