@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
@@ -13,6 +12,7 @@ from attrs import frozen
 
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import type_name
+from symbl_aio._log import Log
 from symbl_aio._outage import Outage
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.conversations import Conversation
@@ -21,7 +21,7 @@ from symbl_aio.media import MediaLike
 
 __all__ = ["Completed", "Failed", "Outcome"]
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 S = TypeVar("S", bound=MediaLike)
 S_co = TypeVar("S_co", bound=MediaLike, covariant=True)

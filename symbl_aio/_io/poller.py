@@ -8,7 +8,6 @@ period, refused for good, or unfinished for longer than ``Polls.max_age``.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -18,6 +17,7 @@ from symbl_aio._core.polls import PollPlan, RateMeter
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.tasks import Tasks
+from symbl_aio._log import Log
 from symbl_aio._protocol import answers, calls
 from symbl_aio._shared_futures import result_of
 from symbl_aio.config import Polls
@@ -32,7 +32,7 @@ from symbl_aio.events import JobStatusChanged, PollFailed, StatusSource
 from symbl_aio.job import Job
 from symbl_aio.models import JobStatus
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 _MAX_AT_ONCE: Final = 64
 """Polls under way at a time, so that a server that does not answer costs few connections."""
 _MAX_WARNINGS: Final = 100

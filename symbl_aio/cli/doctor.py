@@ -44,7 +44,8 @@ from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.config_file import Loaded, settings, variable
 from symbl_aio.cli.exit_codes import FAULT, OK, UNREACHABLE, USAGE, code_of, describe, most_severe
 from symbl_aio.cli.upload.action import LIMIT, default_ledger
-from symbl_aio.cli.upload.ledger import LedgerError, seen_in
+from symbl_aio.cli.upload.ledger import seen_in
+from symbl_aio.cli.upload.ledger_file import LedgerError
 
 if TYPE_CHECKING:
     from symbl_aio.cli.show_rows import Rows

@@ -121,7 +121,8 @@ class Symbl(Embedded):
         a caller outside of ``Config.webhook_networks``, otherwise the status of
         ``WebhookReceiver.receive``.
         """
-        return [web.post(f"{prefix}/webhooks/{{nonce}}/{{mark}}", self._webhook)]
+        below = prefix.rstrip("/")
+        return [web.post(f"{below}/webhooks/{{nonce}}/{{mark}}", self._webhook)]
 
     def job_routes(self, prefix: str = "") -> list[web.RouteDef]:
         """Return ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
@@ -133,13 +134,14 @@ class Symbl(Embedded):
         an application that requires a login. A visitor who leaves is noticed at the next
         heartbeat.
         """
+        below = prefix.rstrip("/")
         # Without HEAD, for which aiohttp would run the handler: a stream has no end of its own.
         routes = [
-            web.get(f"{prefix}/jobs/{{job_id}}", self._job, allow_head=False),
-            web.get(f"{prefix}/jobs/{{job_id}}/events", self._events, allow_head=False),
+            web.get(f"{below}/jobs/{{job_id}}", self._job, allow_head=False),
+            web.get(f"{below}/jobs/{{job_id}}/events", self._events, allow_head=False),
         ]
         if self._durable is not None:
-            routes.append(web.get(f"{prefix}/items/{{key:.+}}", self._item, allow_head=False))
+            routes.append(web.get(f"{below}/items/{{key:.+}}", self._item, allow_head=False))
         return routes
 
     async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:

@@ -160,3 +160,13 @@ async def test_a_test_can_put_a_client_of_its_own_into_the_application(server: L
         sock, url = listening()
         async with aiohttp_serving(app, sock):
             assert (await post(f"{url}/recordings", RECORDING))[0] == 200
+
+
+@pytest.mark.parametrize("prefix", ["/symbl/", "/"])
+async def test_a_prefix_may_end_with_a_slash(server: LocalSymbl, prefix: str):
+    symbl, app = Symbl(**settings(server)), web.Application()
+    symbl.setup(app, prefix=prefix)
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        status, problem = await get(f"{url}{prefix}jobs/unknown")
+    assert (status, problem["error"]) == (404, "NotFoundError")

@@ -26,6 +26,7 @@ from symbl_aio.errors import (
     UploadStalledError,
 )
 from symbl_aio.media import Audio, Media, Video
+from tests.support import LoopClock
 
 SECRET = "k3y-0f-the-caller"
 QUERY = (("webhookUrl", f"https://example.com/{SECRET}"),)
@@ -569,6 +570,47 @@ async def test_nothing_else_goes_over_a_connection_whose_body_was_cut_short(serv
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("call", ["submission", "read"])
+async def test_an_answer_that_comes_twice_is_not_that_of_the_next_request(serve, connect, call):
+    """A proxy repeats it, and the ids of one recording would be taken for those of another."""
+    repeated, asked = asyncio.Event(), asyncio.Event()
+
+    async def script(exchange):
+        number = exchange.server.connections
+        while True:
+            head, _ = await exchange.request()
+            await exchange.answer(200, f'"{number} {head.all("X-Number")[0]}"')
+            if number == 1:
+                await asked.wait()
+                await exchange.answer(200, '"1 first"')
+                repeated.set()
+
+    async def send(number: str) -> object:
+        headers = {"X-Number": number}
+        body = body_of(b"ab") if call == "submission" else None
+        return (await transport.send(PUT if body else READ, headers, body)).json()
+
+    transport = connect((await serve(script)).base_url)
+    assert await send("first") == "1 first"
+    asked.set()
+    await repeated.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)  # the loop reads it
+    assert await send("second") == "2 second"
+    assert await send("third") == "2 third"
+
+
+async def test_a_server_that_speaks_first_is_not_connected_to_for_ever(serve, connect):
+    async def script(exchange):
+        await exchange.raw(b"220 mail.example.com ESMTP\r\n")
+        await exchange.reader.read()
+
+    server = await serve(script)
+    with pytest.raises(TransportError, match="not valid HTTP"):
+        await connect(server.base_url).send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 1
+
+
 async def test_a_refusal_whose_text_is_cut_off_is_still_a_refusal(serve, connect):
     async def script(exchange):
         await exchange.request()
@@ -698,6 +740,22 @@ async def test_an_answer_that_never_comes_leaves_it_open_what_happened(
         await transport.send(call, TOKEN, body)
     assert raised.value.sent == "maybe"
     assert len(server.heads) == 1
+
+
+async def test_an_answer_that_came_while_the_process_stood_still_is_read(
+    serve, connect, monkeypatch
+):
+    """A laptop sleeps, a container is paused, or other code blocks the loop."""
+    clock = LoopClock(monkeypatch)
+
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(201)
+        clock.ahead += 3600
+
+    transport = connect((await serve(script)).base_url)
+    answer = await transport.send(JSON_PUT, TOKEN, Body(once(b"{}"), 2, no_matter))
+    assert answer.status == 201
 
 
 @pytest.mark.parametrize("call", [READ, Call("POST", "/v1/x", body=b"{}")], ids=["GET", "POST"])

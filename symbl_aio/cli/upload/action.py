@@ -33,7 +33,8 @@ from symbl_aio.cli.upload.find_files import (
     one_named,
 )
 from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
-from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
+from symbl_aio.cli.upload.ledger import Item, Ledger, State, open_ledger
+from symbl_aio.cli.upload.ledger_file import LedgerError
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, folder_of_all, formats_of
 from symbl_aio.cli.upload.report_file import check_report, unended, write_report

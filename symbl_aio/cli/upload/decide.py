@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from attrs import frozen
@@ -11,11 +10,12 @@ from attrs import frozen
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, State
+from symbl_aio.cli.upload.moved_files import NONE, Moves
 
 NOT_REPEATED: Final = "it failed in an earlier run; --retry-failed sends it again"
 REGROUPED: Final = (
-    "it was sent with another --group-by, so its conversation has other recordings; repeat that "
-    "one, or --again sends all anew"
+    "it was sent in another meeting, whose conversation has other recordings; repeat the "
+    "--group-by of that time, or --again sends all of this one anew"
 )
 
 
@@ -33,6 +33,8 @@ class Follow:
 
     item: Item
     """Its item, with the token of the job."""
+    moved: bool = False
+    """Whether the file had another path when it was sent."""
 
 
 @frozen
@@ -41,6 +43,8 @@ class Prove:
 
     item: Item
     """Its item."""
+    moved: bool = False
+    """Whether the file had another path when it was sent."""
 
 
 @frozen
@@ -76,27 +80,33 @@ def decide(
     *,
     behind: Found | None,
     retry_failed: bool,
-    exists: Callable[[str], bool],
+    moves: Moves = NONE,
     again: bool = False,
 ) -> Decision:
     """Return what is to be done about a recording whose content has this hash.
 
-    ``behind``: a later part of its meeting that was sent. ``exists`` is called for the former
-    path of a file with the same content. ``again``: send a moved recording once more.
+    ``behind``: a later part of its meeting that was sent. ``moves``: where it may have been moved
+    from. ``again``: send a moved recording once more.
     """
     item = ledger.item(part.source)
-    if item is None:
-        for other in () if again else ledger.with_content(sha256):
-            if other.state is State.COMPLETED and not exists(other.source):
-                if not _can_move(other, meeting, ledger, exists):
-                    return Refuse(REGROUPED)
-                return Skip(other, f"it was sent as {other.source}", moved=True)
-        return _send(part, meeting, ledger, behind)
     # An open question comes first, also if the file has changed since.
-    if item.state is State.SENDING:
+    if item is not None and item.state is State.SENDING:
         return Prove(item)
-    if item.state is State.ACCEPTED:
+    if item is not None and item.state is State.ACCEPTED:
         return Follow(item)
+    if not again and (item is None or item.sha256 != sha256):
+        others = [
+            one
+            for one in ledger.with_content(sha256)
+            if one.state is not State.FAILED and one.id in moves.vacated
+        ]
+        for other in others:
+            if _can_move(other, meeting, ledger, moves):
+                return _moved(other)
+        if others and item is None:
+            return Refuse(REGROUPED)
+    if item is None:
+        return _send(part, meeting, ledger, behind)
     if item.sha256 == sha256:
         if item.state is State.COMPLETED:
             if not is_of(meeting, item, ledger):
@@ -115,14 +125,30 @@ def decide(
     return Send(changed=True)
 
 
-def _can_move(item: Item, meeting: Meeting, ledger: Ledger, exists: Callable[[str], bool]) -> bool:
-    """Return whether a moved recording was sent as a part of this meeting, moved as a whole."""
+def _moved(item: Item) -> Decision:
+    if item.state is State.SENDING:
+        return Prove(item, moved=True)
+    if item.state is State.ACCEPTED:
+        return Follow(item, moved=True)
+    return Skip(item, f"it was sent as {item.source}", moved=True)
+
+
+def _can_move(item: Item, meeting: Meeting, ledger: Ledger, moves: Moves) -> bool:
+    """Return whether a moved recording was sent as a part of this meeting.
+
+    It was if it has another name in it, or if that meeting was moved as a whole: one that has
+    gone, and has a recording in common with this one, is another meeting.
+    """
     left = [] if item.meeting is None else ledger.of_meeting(item.meeting)
     if meeting.key is None:
         return len(left) <= 1
     there = ledger.of_meeting(meeting.key)
-    return all(one.conversation == item.conversation for one in there) and not any(
-        exists(one.source) for one in left
+    return all(one.conversation == item.conversation for one in there) and (
+        item.meeting == meeting.key
+        or all(
+            one.id in moves.vacated and (one.sha256 in moves.contents or one.state is State.FAILED)
+            for one in left
+        )
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -24,10 +23,11 @@ from symbl_aio.cli.upload.decide import (
     sent_behind,
     was_sent,
 )
-from symbl_aio.cli.upload.find_files import NOT_FOLLOWED, Listing
-from symbl_aio.cli.upload.fingerprint import READERS, fingerprint, reading_threads
+from symbl_aio.cli.upload.find_files import NOT_FOLLOWED, Found, Listing
+from symbl_aio.cli.upload.fingerprint import READERS, Fingerprint, fingerprint, reading_threads
 from symbl_aio.cli.upload.grouping import Grouped, Meeting
 from symbl_aio.cli.upload.ledger import Ledger
+from symbl_aio.cli.upload.moved_files import moves
 from symbl_aio.cli.upload.show_json import Show
 from symbl_aio.cli.upload.time_left import in_words
 
@@ -90,6 +90,11 @@ async def plan(
     hashed = not ledger.is_empty
     at_once = asyncio.Semaphore(2 * READERS)
 
+    async def read(part: Found) -> Fingerprint:
+        return await readers.run(
+            partial(fingerprint, part, ledger.known(part.source), hashed=hashed)
+        )
+
     async def one(meeting: Meeting) -> None:
         sends, blocking = False, ""
         async with at_once:
@@ -99,26 +104,24 @@ async def plan(
                     continue
                 blocking = ""
                 try:
-                    read = await readers.run(
-                        partial(fingerprint, part, ledger.known(part.source), hashed=hashed)
-                    )
+                    found = await read(part)
                 except (SymblError, OSError) as error:
                     made.record(part.label, "refuse", describe(error))
                     blocking = part.label
                     continue
                 if hashed:
-                    ledger.remember(part.source, read)
+                    ledger.remember(part.source, found)
                 decision = decide(
                     part,
-                    read.sha256,
+                    found.sha256,
                     meeting,
                     ledger,
                     behind=behind,
                     retry_failed=retry_failed,
-                    exists=os.path.exists,
+                    moves=await moves(part, found.sha256, meeting, ledger, read),
                     again=again,
                 )
-                made.add(part.label, decision, read.seconds)
+                made.add(part.label, decision, found.seconds)
                 sends |= isinstance(decision, Send)
                 if isinstance(decision, Refuse):
                     blocking = part.label

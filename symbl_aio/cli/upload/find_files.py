@@ -33,7 +33,7 @@ class Found:
     """A recording that was found, or that the user named."""
 
     source: str
-    """Its identity in the ledger: an absolute path; of a link, its host, path and hash."""
+    """Its identity in the ledger: a path in the real folder; of a link, its host, path and hash."""
     label: str
     """Its name for people: the path as given, or the link without its secrets."""
     relative: str
@@ -101,12 +101,14 @@ def find(paths: Sequence[str]) -> Listing:
             found.setdefault(link.source, link)
         elif not os.path.isdir(path):
             root, name = os.path.split(os.path.abspath(path))
+            # By whichever symbolic link a folder is reached, its recordings are the same.
+            root = os.path.realpath(root)
             source = os.path.join(root, name)
             found.setdefault(source, Found(source, path, name, root))
         else:
-            root = os.path.abspath(path)
+            root = os.path.realpath(path)
             # Several folders keep their names, so that their files do not meet under one name.
-            prefix = f"{os.path.basename(root)}/" if many else ""
+            prefix = f"{os.path.basename(os.path.abspath(path))}/" if many else ""
             below: list[Found] = []
             for folder, folders, names in os.walk(root, onerror=note):
                 folders[:] = [name for name in folders if not name.startswith(".")]

@@ -19,12 +19,10 @@ from typing import Any, Final, TypeAlias
 
 from attrs import define, evolve, field, fields, frozen
 
-from symbl_aio import ConfigurationError
-from symbl_aio._private_files import make_file, make_folder
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.cli.upload.fingerprint import Fingerprint, Stamp
+from symbl_aio.cli.upload.ledger_file import LedgerError, connect
 
-_VERSION: Final = 1
 _PATIENCE: Final = 60.0
 """Seconds that the disk may take for a commit."""
 
@@ -34,10 +32,6 @@ _SOON: Final = 0.25
 _Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 _Value: TypeAlias = tuple[str, str]
 """A column, and the value that is looked for in it."""
-
-
-class LedgerError(ConfigurationError):
-    """The ledger cannot be used: it is in use, unreadable, or its disk fails."""
 
 
 class State(StrEnum):
@@ -84,25 +78,6 @@ class Item:
 
 
 _COLUMNS: Final = tuple(f.name for f in fields(Item))
-_SCHEMA: Final = """
-CREATE TABLE item (
-    id INTEGER PRIMARY KEY, source TEXT NOT NULL, sha256 TEXT NOT NULL, meeting TEXT,
-    name TEXT NOT NULL, state TEXT NOT NULL, since REAL NOT NULL, conversation TEXT, token TEXT,
-    messages INTEGER, error TEXT, seconds REAL
-);
-CREATE TABLE file (
-    source TEXT PRIMARY KEY, size INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
-    inode INTEGER NOT NULL, sha256 TEXT NOT NULL, seconds REAL
-);
-"""
-_LATER: Final = (
-    "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS item_source ON item (source)",
-    "CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256)",
-    "CREATE INDEX IF NOT EXISTS item_meeting ON item (meeting) WHERE meeting IS NOT NULL",
-    "CREATE INDEX IF NOT EXISTS item_open ON item (state) WHERE state IN ('sending', 'accepted')",
-)
-"""Additions that an earlier release neither needs nor minds: the version stays."""
 _SAVE_ITEM: Final = (
     f"INSERT OR REPLACE INTO item ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 )
@@ -111,6 +86,7 @@ _NEWEST: Final = (
     "WHERE {} = ? AND id = (SELECT max(id) FROM item WHERE source = one.source)"
 )
 """The newest items of the sources that have a value in a column."""
+_WITH_CONTENT: Final = f"SELECT {', '.join(_COLUMNS)} FROM item WHERE sha256 = ?"
 _KNOWN: Final = "SELECT size, modified_ns, inode, sha256, seconds FROM file WHERE source = ?"
 _SAVE_FILE: Final = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -125,10 +101,12 @@ class Ledger:
     _notes: dict[str, str] = field(factory=dict)
     _items: dict[str, Item] = field(factory=dict)
     _known: dict[str, Fingerprint] = field(factory=dict)
-    _by_content: dict[str, dict[str, None]] = field(factory=dict)
+    _by_content: dict[str, dict[int, Item]] = field(factory=dict)
     _meetings: dict[str, dict[str, None]] = field(factory=dict)
     # Of these the memory is newer than the file, or equal.
     _settled: set[str] = field(factory=set)
+    # Up to these numbers the items of a source are of no use any more.
+    _dropped: dict[str, int] = field(factory=dict)
     _read: set[_Value] = field(factory=set)
     _waiting: list[tuple[_Statement, asyncio.Future[None]]] = field(factory=list)
     _committing: asyncio.Task[None] | None = None
@@ -164,9 +142,12 @@ class Ledger:
         return self._known.get(source)
 
     def with_content(self, sha256: str) -> list[Item]:
-        """Return the newest items of the recordings that had this content when they were sent."""
+        """Return all items that were sent with this content, also those that a later one replaced.
+
+        They tell what became of a content, wherever its file is by now.
+        """
         self._load("sha256", sha256)
-        return [self._items[source] for source in self._by_content.get(sha256, ())]
+        return list(self._by_content.get(sha256, {}).values())
 
     def of_meeting(self, key: str) -> list[Item]:
         """Return the newest items of a meeting, in the order in which they were sent."""
@@ -222,10 +203,15 @@ class Ledger:
         """Return an item no more, and leave it in the file: for a dry run."""
         self._drop(item)
 
-    def move(self, item: Item, source: str, meeting: str | None) -> asyncio.Future[None]:
-        """Record that the file of an item has a new path, and perhaps a new meeting."""
-        self._drop(item)
-        return self.save(evolve(item, source=source, meeting=meeting))
+    async def move(self, item: Item, source: str, meeting: str | None) -> Item:
+        """Record that the file of an item has a new path, and perhaps a new meeting.
+
+        Returns the item of the new path, where it is the newest.
+        """
+        self.forget(item)
+        moved = evolve(item, id=self.next_id(), source=source, meeting=meeting)
+        await self.save(moved)
+        return moved
 
     def remember(self, source: str, read: Fingerprint) -> None:
         """Store what was read of a file, so that the next run need not read it again."""
@@ -257,19 +243,23 @@ class Ledger:
     # In memory
 
     def _keep(self, item: Item) -> None:
-        if (before := self._items.get(item.source)) is not None:
-            self._drop(before)
+        if (before := self._items.get(item.source)) is not None and before.meeting is not None:
+            self._meetings[before.meeting].pop(item.source, None)
         self._last = max(self._last, item.id)
         self._settled.add(item.source)
         self._items[item.source] = item
-        self._by_content.setdefault(item.sha256, {})[item.source] = None
+        self._by_content.setdefault(item.sha256, {})[item.id] = item
         if item.meeting is not None:
             self._meetings.setdefault(item.meeting, {})[item.source] = None
 
     def _drop(self, item: Item) -> None:
         self._settled.add(item.source)
-        self._items.pop(item.source, None)
-        self._by_content.get(item.sha256, {}).pop(item.source, None)
+        self._dropped[item.source] = item.id
+        self._by_content.get(item.sha256, {}).pop(item.id, None)
+        now = self._items.get(item.source)
+        if now is None or now.id != item.id:  # of a content before this one
+            return
+        del self._items[item.source]
         if item.meeting is not None:
             self._meetings.get(item.meeting, {}).pop(item.source, None)
 
@@ -279,30 +269,42 @@ class Ledger:
         if (column, value) not in self._read:
             self._absorb([(column, value)], *self._rows([(column, value)]))
 
-    def _rows(self, wanted: Sequence[_Value]) -> tuple[list[Item], dict[str, Fingerprint]]:
+    def _rows(
+        self, wanted: Sequence[_Value]
+    ) -> tuple[list[Item], list[Item], dict[str, Fingerprint]]:
         """Read the rows that have one of the values in its column. Blocks."""
-        items: list[Item] = []
+        newest: list[Item] = []
+        contents: list[Item] = []
         known: dict[str, Fingerprint] = {}
         try:
             for column, value in wanted:
-                for row in self._file.execute(_NEWEST.format(column), (_stored(value),)):
+                by_content = column == "sha256"
+                query = _WITH_CONTENT if by_content else _NEWEST.format(column)
+                for row in self._file.execute(query, (_stored(value),)):
                     values: dict[str, Any] = dict(zip(_COLUMNS, map(_loaded, row), strict=True))
                     values["state"] = State(values["state"])
-                    items.append(Item(**values))
+                    (contents if by_content else newest).append(Item(**values))
                 if column == "source":
                     for *stamp, sha256, seconds in self._file.execute(_KNOWN, (_stored(value),)):
                         known[value] = Fingerprint(sha256, seconds, Stamp(*stamp))
         except (sqlite3.Error, ValueError) as error:
             raise self._unreadable(error) from None
-        return items, known
+        return newest, contents, known
 
     def _absorb(
-        self, read: Sequence[_Value], items: Sequence[Item], known: Mapping[str, Fingerprint]
+        self,
+        read: Sequence[_Value],
+        newest: Sequence[Item],
+        contents: Sequence[Item],
+        known: Mapping[str, Fingerprint],
     ) -> None:
         self._read.update(read)
-        for item in items:
+        for item in newest:
             if item.source not in self._settled:
                 self._keep(item)
+        for item in contents:
+            if item.id > self._dropped.get(item.source, 0):
+                self._by_content.setdefault(item.sha256, {}).setdefault(item.id, item)
         for source, fingerprint in known.items():
             self._known.setdefault(source, fingerprint)
 
@@ -382,17 +384,7 @@ def open_ledger(path: Path) -> Ledger:
 
     Raises ``LedgerError`` if another process uses it, or if it is no ledger.
     """
-    try:
-        make_folder(path.parent)
-        make_file(path)
-        file = _connect(path)
-    except (OSError, sqlite3.Error) as error:
-        why: object = getattr(error, "strerror", None) or error
-        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            why = "another upload uses it; wait for its end"
-        raise LedgerError(
-            f"the ledger {path} cannot be used ({why}); give another with --ledger"
-        ) from None
+    file = connect(path)
     try:
         ((last,),) = file.execute("SELECT ifnull(max(id), 0) FROM item")
         return Ledger(path, file, last, dict(file.execute("SELECT name, value FROM note")))
@@ -406,34 +398,3 @@ def seen_in(path: Path, name: str) -> str | None:
     ledger = open_ledger(path)
     ledger._file.close()
     return ledger.noted(name)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        file.execute("PRAGMA locking_mode = EXCLUSIVE")
-        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
-        if tables and "item" not in tables:
-            raise LedgerError(f"{path} is another program's database; give another with --ledger")
-        file.execute("PRAGMA journal_mode = WAL")
-        # With an fsync for each commit, unlike the journal of jobs: after a power cut, an
-        # intent that is missing would send a recording twice.
-        file.execute("PRAGMA synchronous = FULL")
-        file.execute("BEGIN EXCLUSIVE")
-        ((version,),) = file.execute("PRAGMA user_version")
-        if version == 0:
-            for statement in _SCHEMA.strip().split(";\n"):
-                file.execute(statement)
-            file.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
-            raise LedgerError(
-                f"the ledger {path} is of version {version}; this release reads version "
-                f"{_VERSION}: upgrade symbl-aio, or give another with --ledger"
-            )
-        for statement in _LATER:
-            file.execute(statement)
-        file.execute("COMMIT")
-    except BaseException:
-        file.close()
-        raise
-    return file

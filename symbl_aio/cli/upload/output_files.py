@@ -230,7 +230,7 @@ def folder_of_all(paths: Iterable[str]) -> str:
     """Return the folder that all given files and folders are in. Blocks."""
     folders = [
         path if os.path.isdir(path) else os.path.dirname(path)
-        for path in map(os.path.abspath, filterfalse(is_link, paths))
+        for path in map(os.path.realpath, filterfalse(is_link, paths))
     ]
     with suppress(ValueError):  # of none, or of several drives
         return os.path.commonpath(folders)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from contextlib import suppress
@@ -44,7 +43,9 @@ from symbl_aio.cli.upload.evidence import Evidence
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_threads, stamp_of
 from symbl_aio.cli.upload.grouping import Meeting
-from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
+from symbl_aio.cli.upload.ledger import Item, Ledger, State
+from symbl_aio.cli.upload.ledger_file import LedgerError
+from symbl_aio.cli.upload.moved_files import moves
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.show_json import Show
 
@@ -184,13 +185,11 @@ class Sender:
         self, found: Found, meeting: Meeting, behind: Found | None
     ) -> Outcome | None:
         ledger = self._ledger
-        known = ledger.known(found.source)
-        read = await self._readers.run(partial(fingerprint, found, known))
+        read = await self._read(found)
         ledger.remember(found.source, read)
-        if ledger.item(found.source) is None:
-            await ledger.load(sha256=read.sha256)
         part = Part(found, read, meeting)
         while True:
+            moved_from = await moves(found, read.sha256, meeting, ledger, self._read)
             decision = decide(
                 found,
                 read.sha256,
@@ -198,7 +197,7 @@ class Sender:
                 ledger,
                 behind=behind,
                 retry_failed=self._settings.retry_failed,
-                exists=os.path.exists,
+                moves=moved_from,
                 again=self._settings.again,
             )
             match decision:
@@ -210,17 +209,25 @@ class Sender:
                     return _outcome(part, result, item, reason=reason + error)
                 case Skip(item=item, reason=reason, moved=moved):
                     if moved:
-                        await ledger.move(item, found.source, meeting.key)
+                        item = await ledger.move(item, found.source, meeting.key)
                     return _outcome(part, Result.SKIPPED, item, reason=reason)
-                case Prove(item=item):
+                case Prove(item=item, moved=moved):
+                    if moved:
+                        item = await ledger.move(item, found.source, meeting.key)
                     outcome = await self._prove(part, item)
-                case Follow(item=item):
+                case Follow(item=item, moved=moved):
+                    if moved:
+                        item = await ledger.move(item, found.source, meeting.key)
                     outcome = await self._follow(part, item)
             # What was settled may be an earlier content of the file, or of another meeting.
             if outcome.result is not Result.COMPLETED or (
                 item.sha256 == read.sha256 and is_of(meeting, item, ledger)
             ):
                 return outcome
+
+    async def _read(self, found: Found) -> Fingerprint:
+        known = self._ledger.known(found.source)
+        return await self._readers.run(partial(fingerprint, found, known))
 
     # Sending
 

@@ -118,6 +118,126 @@ async def test_a_recording_with_another_name_is_known_by_its_content(shell, symb
     assert len(symbl.submissions) == 1
 
 
+async def test_a_new_file_under_the_old_name_does_not_hide_that_one_was_renamed(
+    shell, symbl, folder
+):
+    record(folder, "call.wav", start=1)
+    command = ("upload", "--json", folder)
+    await shell.run(*command)
+    for number in (2, 3):  # as recorders do: the newest one has the shortest name
+        for old, new in (("call.1.wav", "call.2.wav"), ("call.wav", "call.1.wav")):
+            if (folder / old).exists():
+                (folder / old).rename(folder / new)
+        record(folder, "call.wav", start=number)
+        planned = await shell.run(*command[:1], "--dry-run", *command[1:])
+        assert planned.lines[0]["counts"]["send"] == 1
+
+        ended = await shell.run(*command)
+
+        assert results(ended).pop("call.wav") == "completed"
+        assert ended.lines[-1]["counts"] == {"completed": 1, "skipped": number - 1}
+        assert len(accepted(symbl)) == number
+    last = await shell.run(*command)
+    assert last.lines[-1]["counts"] == {"skipped": 3}
+
+
+async def test_two_recordings_that_change_names_are_not_sent_again(shell, symbl, folder):
+    a, b = record(folder, "a.wav", "b.wav")
+    await shell.run("upload", folder)
+    a.rename(folder / "c.wav")
+    b.rename(a)
+    (folder / "c.wav").rename(b)
+
+    for _ in range(2):
+        ended = await shell.run("upload", "--json", folder)
+        assert ended.lines[-1]["counts"] == {"skipped": 2}
+    assert len(symbl.submissions) == 2
+
+
+async def test_a_copy_is_sent_although_its_original_has_a_new_time(shell, symbl, folder):
+    (a,) = record(folder, "b.wav")
+    await shell.run("upload", folder)
+    os.utime(a, (0, 0))
+    (folder / "a.wav").write_bytes(a.read_bytes())
+
+    ended = await shell.run("upload", "--json", folder)
+
+    assert results(ended) == {"a.wav": "completed", "b.wav": "skipped"}
+
+
+async def test_recordings_that_are_on_their_way_may_be_renamed(shell, symbl, folder, tmp_path):
+    record(folder, "m/1.wav", "m/2.wav", start=1)
+    symbl.hold_jobs()
+    symbl.release(1)
+    command = ("upload", "--json", "--group-by", "folder", folder)
+    process = await shell.start(*command)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+    process.send_signal(signal.SIGINT)
+    assert (await shell.end(process)).code == 130
+    symbl.release()
+    (folder / "m").rename(folder / "n")
+
+    ended = await shell.run(*command)
+
+    assert ended.code == 0
+    (conversation,) = {received.conversation_id for received in symbl.submissions}
+    assert numbers(symbl, str(conversation)) == [1, 2]
+
+
+async def test_one_that_may_have_arrived_may_be_renamed(shell, symbl, folder):
+    (a,) = record(folder, "a.wav")
+    symbl.inject("status:500", on="POST")
+    assert (await shell.run("upload", "--patience", "0", folder)).code == 4
+    a.rename(folder / "b.wav")
+
+    ended = await shell.run("upload", "--json", "--patience", "0", folder)
+
+    assert results(ended) == {"b.wav": "ambiguous"}
+    settled = await shell.run("settle", "--not-accepted", folder / "b.wav")
+    assert settled.code == 0, settled.err
+
+
+async def test_a_part_may_get_another_name_in_its_meeting(shell, symbl, folder):
+    _, second = record(folder, "1.wav", "2.wav")
+    command = ("upload", "--json", "--group-by", "folder", folder)
+    await shell.run(*command)
+    second.rename(folder / "02.wav")
+
+    for _ in range(2):
+        ended = await shell.run(*command)
+        assert results(ended) == {"1.wav": "skipped", "02.wav": "skipped"}
+
+
+async def test_a_meeting_with_a_recording_of_one_that_is_gone_is_another_one(shell, symbl, folder):
+    intro, first = record(folder, "monday/0.wav", "monday/1.wav", start=1)
+    command = ("upload", "--json", "--group-by", "folder")
+    await shell.run(*command, folder)
+    (folder / "tuesday").mkdir()
+    intro.rename(folder / "tuesday" / "0.wav")
+    first.unlink()
+    record(folder, "tuesday/1.wav", start=9)
+
+    refused = await shell.run(*command, folder)
+    assert (refused.code, results(refused)) == (2, {"0.wav": "refused", "1.wav": "blocked"})
+    ended = await shell.run(*command, "--again", folder)
+
+    assert ended.code == 0
+    one, other = dict.fromkeys(str(one.conversation_id) for one in symbl.submissions)
+    assert (numbers(symbl, one), numbers(symbl, other)) == ([1, 2], [1, 9])
+
+
+async def test_a_folder_is_the_same_by_each_link_to_it(shell, symbl, folder, tmp_path):
+    record(folder, "a.wav", "sub/b.wav")
+    (tmp_path / "link").symlink_to(folder)
+    command = ("upload", "--json", "--group-by", "folder")
+    await shell.run(*command, tmp_path / "link")
+
+    for path in (folder, tmp_path / "link" / "sub", tmp_path / "link" / "a.wav"):
+        ended = await shell.run(*command, path)
+        assert set(results(ended).values()) == {"skipped"}
+    assert len(symbl.submissions) == 2
+
+
 ODD = (
     *("new\nline.wav", "-dash.wav", "ünï 日本.wav", "'quoted\".wav", " .wav", "#.wav"),
     *("x" * 200 + ".wav", os.fsdecode(b"\xff\xfe.wav")),

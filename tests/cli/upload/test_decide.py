@@ -17,15 +17,21 @@ from symbl_aio.cli.upload.decide import (
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, State, open_ledger
+from symbl_aio.cli.upload.moved_files import Moves
+
+GONE = 9
+"""Number of an item whose file is gone."""
 
 
 def found(name: str) -> Found:
     return Found(f"/r/{name}", name, name, "/r")
 
 
-def item(source: str, state: State, sha256: str = "aa", meeting: str | None = None) -> Item:
+def item(
+    source: str, state: State, sha256: str = "aa", meeting: str | None = None, id: int = 1
+) -> Item:
     return Item(
-        id=1, source=source, sha256=sha256, meeting=meeting, name="", state=state, since=0.0
+        id=id, source=source, sha256=sha256, meeting=meeting, name="", state=state, since=0.0
     )
 
 
@@ -45,7 +51,7 @@ def decided(ledger: Ledger, *, key: str | None = None, retry: bool = False) -> D
         ledger,
         behind=None,
         retry_failed=retry,
-        exists=lambda path: path == "/r/there.wav",
+        moves=Moves(vacated=frozenset((GONE,))),
     )
 
 
@@ -85,7 +91,7 @@ def test_a_failed_recording_is_sent_again_on_request(ledger):
 def test_a_moved_file_is_known_by_its_content_and_a_copy_is_not(ledger):
     ledger._keep(item("/r/there.wav", State.COMPLETED))
     assert decided(ledger) == Send()
-    ledger._keep(item("/r/gone.wav", State.COMPLETED))
+    ledger._keep(item("/r/gone.wav", State.COMPLETED, id=GONE))
     decision = decided(ledger)
     assert isinstance(decision, Skip)
     assert decision.moved
@@ -104,7 +110,6 @@ def test_a_later_part_that_was_sent_is_found_for_each_part_before_it(ledger):
         ledger,
         behind=b,
         retry_failed=False,
-        exists=lambda _: True,
     )
     assert isinstance(refused, Refuse)
     assert "b.wav" in refused.reason

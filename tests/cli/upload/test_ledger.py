@@ -10,7 +10,8 @@ import pytest
 from attrs import evolve
 
 from symbl_aio.cli.upload.fingerprint import Fingerprint, Stamp
-from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
+from symbl_aio.cli.upload.ledger import Item, Ledger, State, open_ledger
+from symbl_aio.cli.upload.ledger_file import LedgerError
 
 
 def item(number: int, source: str, **fields: object) -> Item:
@@ -51,7 +52,8 @@ async def test_a_later_item_of_a_source_replaces_an_earlier_one(tmp_path):
     found = ledger.item("a")
     assert found is not None
     assert found.sha256 == "new"
-    assert ledger.with_content("old") == []
+    (before,) = ledger.with_content("old")
+    assert (before.source, before.id) == ("a", 1)
     await ledger.aclose()
 
 
@@ -144,13 +146,19 @@ async def test_a_row_that_cannot_be_read_is_an_error_of_the_ledger(tmp_path):
 async def test_a_moved_file_has_its_new_path_and_meeting(tmp_path):
     ledger = open_ledger(tmp_path / "a.db")
     await ledger.save(one := item(ledger.next_id(), "a", meeting="m", conversation="c"))
-    await ledger.move(one, "b", "n")
+    # What replaced another recording there is the newest of its path.
+    await ledger.save(item(ledger.next_id(), "b", sha256="other"))
+    moved = await ledger.move(one, "b", "n")
+    assert ledger.item("b") == moved
+    assert [one.source for one in ledger.with_content(one.sha256)] == ["b"]
 
     ledger = await reopened(ledger)
 
     assert ledger.item("a") is None
+    assert ledger.item("b") == moved
     assert ledger.of_meeting("m") == []
     assert ledger.conversation_of("n") == "c"
+    assert len(ledger.with_content("other")) == 1
     await ledger.aclose()
 
 

@@ -13,7 +13,8 @@ from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.upload.find_files import Found, find
 from symbl_aio.cli.upload.fingerprint import fingerprint
 from symbl_aio.cli.upload.grouping import Meeting
-from symbl_aio.cli.upload.ledger import LedgerError, open_ledger
+from symbl_aio.cli.upload.ledger import open_ledger
+from symbl_aio.cli.upload.ledger_file import LedgerError
 from symbl_aio.cli.upload.outcomes import Outcomes, Result
 from symbl_aio.cli.upload.sender import Sender, Settings
 from symbl_aio.cli.upload.show_json import JsonLines
