@@ -21,6 +21,7 @@ from symbl_aio._fields import (
     is_web_url,
     networks_setting,
     positive_setting,
+    require,
     require_visible_ascii,
     required_strings,
     setting_of,
@@ -56,10 +57,10 @@ class Credentials:
     """The application's secret; not shown in ``repr``."""
 
     def __attrs_post_init__(self) -> None:
-        for name in ("app_id", "app_secret"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip():
-                raise ConfigurationError(f"Credentials.{name} is empty; give the application's own")
+        own = "the application's own"
+        for name, value in (("app_id", self.app_id), ("app_secret", self.app_secret)):
+            if not require(f"Credentials.{name}", value, str, own).strip():
+                raise ConfigurationError(f"Credentials.{name} is empty; give {own}")
 
 
 @frozen

@@ -367,3 +367,12 @@ def test_webhook_networks_are_addresses_and_networks():
 def test_what_is_no_network_is_refused(networks):
     with pytest.raises(ConfigurationError, match=r"Config\.webhook_networks.*give a list"):
         Config(base_url=LOCAL, webhook_networks=networks)
+
+
+class SecretStr:
+    """A secret of another library, which is no text."""
+
+
+def test_a_secret_that_is_no_text_is_named_by_its_type():
+    with pytest.raises(ConfigurationError, match="app_secret is a SecretStr; give"):
+        Credentials("app", SecretStr())  # type: ignore[arg-type]

@@ -257,11 +257,8 @@ class Telephony:
         if session_name is not None:
             require_word("session_name", session_name)
         require("endpoint", endpoint, (Pstn, Sip), "Pstn(...) or Sip(...)")
-        listed = (
-            ()
-            if actions is None
-            else require_all("actions", actions, SummaryEmail, "SummaryEmail(...) values")
-        )
+        given = () if actions is None else actions
+        listed = require_all("actions", given, SummaryEmail, "SummaryEmail(...) values", least=0)
         body = telephony.start_body(
             endpoint,
             session_name=session_name,
