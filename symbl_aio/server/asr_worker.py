@@ -58,8 +58,9 @@ _FIRST_SPECIAL_TOKEN = 50_256
 # So many seconds, or words, show of what language speech is.
 _MIN_DROPPED = 3.0
 _MIN_WORDS = 4
-# For less than the whole of a recording: a few words in noise are as improbable.
-_MIN_WORDS_OF_PART = 10
+# For less than the whole of a recording, since a few words in noise are as improbable. Some
+# inventions are hardly a word.
+_MIN_TOKENS_OF_PART = 12
 
 _FEWEST_FRAMES = 800
 _MOST_TOKENS = 224
@@ -236,13 +237,15 @@ class Recognition:
         length = len(samples) / decoding.SAMPLE_RATE
         found = []
         kept = 0.0
-        # What Whisper hears at a time has one probability. Of another language, in a channel or in
-        # a part of a recording, that is a text of its own, which its neighbours must not save.
+        # What Whisper hears at a time has one mean probability. Of another language, in a channel
+        # or in a part of a recording, its neighbours must not save it.
         for _, heard in groupby(segments, key=lambda segment: segment.seek):
             spoken = list(heard)
+            tokens = sum(_count_tokens(segment.tokens) for segment in spoken)
             is_english = self._count(
                 " ".join(segment.text for segment in spoken),
-                sum(segment.avg_logprob * _count_tokens(segment.tokens) for segment in spoken),
+                tokens,
+                tokens * spoken[0].avg_logprob,
             )
             for segment in spoken:
                 # That is half a minute at a time, and may have words beyond the last sound.
@@ -290,37 +293,44 @@ class Recognition:
         )
         tokens = result.sequences_ids[0]
         text = tokenizer.decode(tokens).strip()
-        certain = bool(text) and is_certain(result.scores[0], get_compression_ratio(text))
+        log_probability = result.scores[0] * len(tokens)
+        certain = (
+            bool(text)
+            and is_certain(result.scores[0], get_compression_ratio(text))
+            and not self._is_foreign_part(text, len(tokens), log_probability)
+        )
         if is_final:
             self.language = language
-            certain = self._count(text, result.scores[0] * len(tokens)) and certain
+            self._count(text, len(tokens), log_probability)
             self.kept += length * certain
             self.dropped += length * (not certain)
         return text if certain else "", result.scores[0]
 
-    def _count(self, text: str, log_probability: float) -> bool:
+    def _count(self, text: str, tokens: int, log_probability: float) -> bool:
         """Count a text for ``require_certainty()``; return False for one that is no English."""
-        words = len(text.split())
-        if self._is_foreign(words, log_probability, _MIN_WORDS_OF_PART):
+        if self._is_foreign_part(text, tokens, log_probability):
             # Its seconds count as dropped.
             return False
         self._log_probability += log_probability
-        self._words += words
+        self._words += len(text.split())
         return True
 
-    def _is_foreign(self, words: int, log_probability: float, least_words: int) -> bool:
-        """Return whether an English model has made up the words of another language."""
-        return (
-            not self._model.multilingual
-            and words >= least_words
-            and log_probability < MIN_LOG_PROBABILITY_OF_WORD * words
+    def _is_foreign_part(self, text: str, tokens: int, log_probability: float) -> bool:
+        """Return whether a part of the speech has shown that it is no English."""
+        return tokens >= _MIN_TOKENS_OF_PART and self._is_foreign(
+            len(text.split()), log_probability
         )
+
+    def _is_foreign(self, words: int, log_probability: float) -> bool:
+        """Return whether an English model has made up the words of another language."""
+        is_improbable = log_probability < MIN_LOG_PROBABILITY_OF_WORD * words
+        return is_improbable and not self._model.multilingual
 
     def require_certainty(self) -> None:
         """Raise ``ReportableError`` if most of the speech was dropped, or is no English."""
         # A cough or a chord that passed for a word is no speech.
         dropped = self.dropped > max(_MIN_DROPPED, self.kept)
-        foreign = self._is_foreign(self._words, self._log_probability, _MIN_WORDS)
+        foreign = self._words >= _MIN_WORDS and self._is_foreign(self._words, self._log_probability)
         if self._model.multilingual:
             if dropped:
                 raise decoding.ReportableError(
