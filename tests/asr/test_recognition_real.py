@@ -222,7 +222,8 @@ def test_windows_are_recognised_at_the_same_time_and_answered_in_order(
 ):
     import numpy as np
 
-    monkeypatch.setattr(asr_worker.voices, "find_voices", lambda sound: [(0, len(sound))])
+    find_voices = "symbl_aio.server.asr_worker.voices.find_voices"
+    monkeypatch.setattr(find_voices, lambda sound: [(0, len(sound))])
 
     windows: list[tuple[float, Any]] = [
         (second, np.tile(np.array([[amplitude, -amplitude]], "int16"), RATE // 2))
