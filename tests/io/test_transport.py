@@ -633,6 +633,26 @@ async def test_a_refusal_longer_than_will_be_read_is_still_a_refusal(serve, conn
     assert len(answer.text) <= 1000
 
 
+async def test_of_a_refusal_no_more_is_read_than_can_be_shown(serve, connect):
+    sent, gone = 0, asyncio.Event()
+
+    async def script(exchange):
+        nonlocal sent
+        await exchange.request()
+        await exchange.raw(b"HTTP/1.1 502 So\r\nContent-Length: %d\r\n\r\n" % (128 * MIB))
+        try:
+            for _ in range(128):
+                await exchange.raw(bytes(MIB))
+                sent += 1
+        finally:
+            gone.set()
+
+    answer = await connect((await serve(script)).base_url).send(READ, TOKEN)
+    assert (answer.status, len(answer.text)) == (502, MIB)
+    await gone.wait()
+    assert sent < 32  # what the buffers of both sides hold
+
+
 async def test_an_answer_above_the_limit_is_not_read(serve, connect):
     async def script(exchange):
         await exchange.request()
