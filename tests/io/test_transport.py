@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -598,6 +599,29 @@ async def test_an_answer_that_comes_twice_is_not_that_of_the_next_request(serve,
         await asyncio.sleep(0)  # the loop reads it
     assert await send("second") == "2 second"
     assert await send("third") == "2 third"
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="its clock is that of Linux")
+@pytest.mark.parametrize("sleeps", [True, False])
+async def test_no_connection_is_used_that_is_older_than_a_sleep_of_the_machine(
+    serve, connect, monkeypatch, sleeps
+):
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(200)
+        await exchange.request()
+        if sleeps:  # a router has forgotten the connection meanwhile
+            exchange.reset()
+        else:
+            await exchange.answer(200)
+
+    server = await serve(script)
+    transport = connect(server.base_url)
+    await transport.send(PUT, {}, body_of(b"ab"))
+    now = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: now(clock) + 3600 * sleeps)
+    await transport.send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 1 + sleeps
 
 
 async def test_a_server_that_speaks_first_is_not_connected_to_for_ever(serve, connect):
