@@ -102,7 +102,7 @@ class _PublicAddressResolver(AbstractResolver):
 
 
 class OutboundClient:
-    """The HTTP client of the server. ``allow_private``: private addresses are allowed.
+    """The HTTP client of one application. ``allow_private``: private addresses are allowed.
 
     ``download_timeout`` (seconds) and ``max_download_size`` (bytes) limit a download,
     ``webhook_timeout`` (seconds) limits a webhook call.
@@ -204,7 +204,11 @@ class OutboundClient:
                 resolver = _PublicAddressResolver(resolver, self._allowed)
             self._session = aiohttp.ClientSession(
                 # Without a DNS cache each connection is checked anew.
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=100),
+                # A call waits for a connection within its time: one host that does not answer
+                # must not take all of them.
+                connector=aiohttp.TCPConnector(
+                    resolver=resolver, use_dns_cache=False, limit=100, limit_per_host=50
+                ),
                 # No cookies: the URL of one caller must not affect requests for another.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
