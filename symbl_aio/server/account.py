@@ -130,7 +130,7 @@ class Account:
             conversations=self.conversations,
             transcripts=shared.transcripts,
             outbound=self._outbound,
-            directory=bodies.directory,
+            space=space,
             probe_media=shared.probe_media,
             recognizer=shared.recognizer,
             management=self._management,

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -126,8 +126,13 @@ class OutboundClient:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
-    async def download(self, url: str, body: SpooledBody) -> None:
-        """Download a URL into ``body``. Raises OutboundError."""
+    async def download(
+        self, url: str, body: SpooledBody, on_growth: Callable[[], None] = lambda: None
+    ) -> None:
+        """Download a URL into ``body``; ``on_growth`` is called as it grows, and may raise.
+
+        Raises OutboundError.
+        """
         target = self._checked_url(url)
         try:
             async with (
@@ -143,6 +148,7 @@ class OutboundClient:
                             f"the link gives more than {self._max_download_size} bytes"
                         )
                     await body.write(chunk)
+                    on_growth()
             await body.finish()
         except TimeoutError:
             raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
