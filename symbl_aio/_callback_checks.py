@@ -6,6 +6,7 @@ the result of a plain function cannot be awaited.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -56,6 +57,15 @@ def awaitable(name: str, result: object) -> Any:
             "give an async function (async def)"
         )
     return result
+
+
+def is_own_cancellation(error: BaseException) -> bool:
+    """Return whether the current task was cancelled.
+
+    Else a ``CancelledError`` is of the caller's work alone, and a failure of it.
+    """
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
 def observers_of(given: object) -> tuple[Callable[[Any], None], ...]:

@@ -90,9 +90,18 @@ def label(cls: type[Any], setting: str, value: object) -> str:
                 given = get(setting, kind)
             except ConfigurationError:
                 given = None
-            if given == value or (isinstance(given, str) and given.rstrip("/") == value):
+            if given == value or (isinstance(given, str) and origin(given) == value):
                 return variable(setting)
     return f"{cls.__name__}.{setting}"
+
+
+def origin(value: str) -> str:
+    """Return an origin in one form, since the tokens of jobs compare it."""
+    # Any other type is left for the validators, which name the field.
+    if not isinstance(value, str):
+        return value
+    scheme, mark, host = value.rstrip("/").lower().partition("://")
+    return scheme + mark + host.removesuffix(":443" if scheme == "https" else ":80")
 
 
 def _kind(attribute: Attribute[Any]) -> str:

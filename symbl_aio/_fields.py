@@ -42,7 +42,9 @@ def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> 
 
     def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if not test(value):
-            shown = "not usable" if secret else reprlib.repr(value)
+            shown = reprlib.repr(value)
+            if secret:
+                shown = "not usable" if isinstance(value, str) else type_name(value)
             raise ConfigurationError(
                 f"{type(instance).__name__}.{attribute.name} is {shown}; give {remedy}"
             )
@@ -126,21 +128,26 @@ def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
     require_number(name, value, remedy, least=float("-inf"))
 
 
-def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tuple[T, ...]:
-    """Return the items of an argument, one at least and all of a type.
+def require_all(
+    name: str, values: Iterable[T], kind: type, remedy: str, *, least: int = 1
+) -> tuple[T, ...]:
+    """Return the items of an argument, ``least`` or more and all of a type.
 
-    Raises ``ConfigurationError``.
-
-    ``remedy`` is in the plural, such as "Patch(...) values".
+    ``remedy`` is in the plural, such as "Patch(...) values". Raises ``ConfigurationError``.
     """
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise ConfigurationError(f"{name} is {type_name(values)}; give a list of {remedy}")
     listed = tuple(values)
     for index, value in enumerate(listed):
         require(f"{name}[{index}]", value, kind, remedy)
-    if not listed:
+    if len(listed) < least:
         raise ConfigurationError(f"{name} is empty; give {remedy}, one at least")
     return listed
+
+
+def text_of(value: str) -> str:
+    """Return the characters of a text, also of a member of ``class Language(str, Enum)``."""
+    return str.__str__(value)  # its own ``str`` and f-strings have the member's name
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
 from symbl_aio._error_classes import SymblError
 from symbl_aio._fields import misuse
+from symbl_aio._log import Log
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 
 def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
@@ -11,8 +10,10 @@ from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
+from symbl_aio._callback_checks import is_own_cancellation
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import type_name
+from symbl_aio._log import Log
 from symbl_aio._outage import Outage
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.conversations import Conversation
@@ -21,7 +22,7 @@ from symbl_aio.media import MediaLike
 
 __all__ = ["Completed", "Failed", "Outcome"]
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 S = TypeVar("S", bound=MediaLike)
 S_co = TypeVar("S_co", bound=MediaLike, covariant=True)
@@ -127,6 +128,11 @@ async def outcomes(
                     task.add_done_callback(ready.put_nowait)
                 index += 1
                 check_open()
+        except asyncio.CancelledError as error:
+            if is_own_cancellation(error):
+                raise
+            # Else the caller's task would end as a cancelled one, which a TaskGroup passes over.
+            raise RuntimeError("the work of the sources was cancelled") from error
         finally:
             ready.put_nowait(None)  # no more sources
 

@@ -21,6 +21,7 @@ from symbl_aio._fields import (
     is_web_url,
     networks_setting,
     positive_setting,
+    require,
     require_visible_ascii,
     required_strings,
     setting_of,
@@ -56,10 +57,10 @@ class Credentials:
     """The application's secret; not shown in ``repr``."""
 
     def __attrs_post_init__(self) -> None:
-        for name in ("app_id", "app_secret"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip():
-                raise ConfigurationError(f"Credentials.{name} is empty; give the application's own")
+        own = "the application's own"
+        for name, value in (("app_id", self.app_id), ("app_secret", self.app_secret)):
+            if not require(f"Credentials.{name}", value, str, own).strip():
+                raise ConfigurationError(f"Credentials.{name} is empty; give {own}")
 
 
 @frozen
@@ -131,6 +132,9 @@ class Polls:
     ended, about ``age_factor`` of the usual age apart and within the same bounds. Of a recording
     of known length, jobs of about that length count. While webhooks report every end, the other
     polls only look for a lost one, at long intervals.
+
+    A time to come back that the server names in answer to a poll (``Retry-After``) holds the
+    polls of all jobs, for ``ceiling`` seconds at most.
     """
 
     age_factor: float = field(default=0.1, validator=positive_setting)
@@ -224,19 +228,12 @@ class Lanes:
             )
 
 
-def _origin(value: str) -> str:
-    # Any other type is left for the validators, which name the field.
-    if isinstance(value, str):
-        return value.rstrip("/")
-    return value
-
-
 def _labs_of_environment(config: Config) -> str | None:
     # SYMBL_LABS_URL belongs to the host that the environment names. With a host that the
     # code names, that host's token would be sent to another party.
     host = _environment.get("base_url", "str") or DEFAULT_BASE_URL
     labs: str | None = _environment.get("labs_url", "str")
-    return labs if config.base_url == _origin(host) else None
+    return labs if config.base_url == _environment.origin(host) else None
 
 
 @frozen
@@ -258,12 +255,13 @@ class Config:
     """
 
     base_url: str = field(
-        default=_environment.default("base_url", "str", DEFAULT_BASE_URL), converter=_origin
+        default=_environment.default("base_url", "str", DEFAULT_BASE_URL),
+        converter=_environment.origin,
     )
     """Origin of the API, such as ``http://127.0.0.1:8080``; by default the vendor's host."""
     labs_url: str | None = field(
         default=Factory(_labs_of_environment, takes_self=True),
-        converter=converters.optional(_origin),
+        converter=converters.optional(_environment.origin),
     )
     """Origin of the Labs features, which gets the same token.
 

@@ -22,6 +22,7 @@ from symbl_aio._fields import (
     is_text,
     required_strings,
     strings,
+    text_of,
     words,
 )
 from symbl_aio.models import JSON, User
@@ -67,6 +68,7 @@ def criteria(metadata: Mapping[str, str]) -> str:
             raise ConfigurationError(
                 f"metadata name {name!r} cannot stand in a filter; give letters, digits, _ - and ."
             )
+        name, value = text_of(name), text_of(value)
         quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         terms.append(
             f"conversation.metadata.{name}=={value if _PLAIN_VALUE.fullmatch(value) else quoted}"

@@ -311,7 +311,7 @@ class SealedPath(os.PathLike[str]):
 
 def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
     """Return the parts and the host of a usable URL. No message has the URL: it may be signed."""
-    remedy = "give a direct http(s) link to the file"
+    remedy = "give a direct http(s) link to the file, a string"
     if not isinstance(url, str):
         raise ConfigurationError(f"{field_name} is {type_name(url)}; {remedy}")
     if any(c.isspace() or not c.isprintable() for c in url):

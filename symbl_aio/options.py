@@ -224,7 +224,9 @@ class SharedOptions:
     webhook_url: str | None = field(
         default=None,
         repr=False,
-        validator=optional(check(is_web_url, "an http(s) URL, or '' for none at all", secret=True)),
+        validator=optional(
+            check(is_web_url, "an http(s) URL in a string, or '' for none at all", secret=True)
+        ),
     )
     """Where the server reports each change of the job's status. Not shown in ``repr``."""
 

@@ -110,12 +110,11 @@ def test_a_choice_is_one_of_those_that_are_told(cls, name, choices):
     [
         "https://api.example.com",
         "https://api.example.com:8443",
-        "HTTPS://api.example.com",
         "http://127.0.0.1:8080",
         "http://127.8.9.10",
         "http://[::1]:8080",
         "http://localhost:8080",
-        "http://LOCALHOST",
+        "https://localhost:80",
         "http://symbl.localhost",
     ],
 )
@@ -123,9 +122,31 @@ def test_an_origin_is_taken_as_it_is(url):
     assert Config(base_url=url).base_url == url
 
 
-@table("url", ["https://api.example.com/", "https://api.example.com//"])
-def test_a_slash_at_the_end_is_dropped(url):
-    assert Config(base_url=url).base_url == "https://api.example.com"
+@table(
+    "url, origin",
+    [
+        ("https://api.example.com/", "https://api.example.com"),
+        ("https://api.example.com//", "https://api.example.com"),
+        ("HTTPS://API.example.com", "https://api.example.com"),
+        ("https://api.example.com:443", "https://api.example.com"),
+        ("https://api.example.com:443/", "https://api.example.com"),
+        ("http://LOCALHOST:80", "http://localhost"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_an_origin_has_one_form_so_that_the_tokens_of_jobs_outlive_another_spelling(url, origin):
+    assert Config(base_url=url).base_url == origin
+    assert Config(labs_url=url).labs_origin == origin
+
+
+def test_an_origin_of_the_environment_is_named_so_however_it_is_spelt(monkeypatch):
+    monkeypatch.setenv("SYMBL_BASE_URL", "HTTP://API.example.com/")
+    with pytest.raises(ConfigurationError, match=r"SYMBL_BASE_URL is plain http.*ALLOW_HTTP=1"):
+        Config()
+
+
+def test_the_vendors_host_has_its_labs_however_it_is_spelt():
+    assert Config(base_url="https://API.symbl.ai:443").labs_origin == Config().labs_origin
 
 
 @table(
@@ -346,3 +367,12 @@ def test_webhook_networks_are_addresses_and_networks():
 def test_what_is_no_network_is_refused(networks):
     with pytest.raises(ConfigurationError, match=r"Config\.webhook_networks.*give a list"):
         Config(base_url=LOCAL, webhook_networks=networks)
+
+
+class SecretStr:
+    """A secret of another library, which is no text."""
+
+
+def test_a_secret_that_is_no_text_is_named_by_its_type():
+    with pytest.raises(ConfigurationError, match="app_secret is a SecretStr; give"):
+        Credentials("app", SecretStr())  # type: ignore[arg-type]

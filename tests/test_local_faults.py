@@ -130,6 +130,45 @@ async def test_a_fault_that_does_not_pass_ends_as_an_error_of_its_own(
         assert client.stats().uploading == 0
 
 
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_a_host_that_no_thread_can_look_up_is_looked_up_again(
+    server: LocalSymbl, monkeypatch, borrowed: bool
+):
+    start = threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def scarce(thread: threading.Thread) -> None:
+        if len(refused) < 2 and thread.name.startswith(("symbl_aio names", "asyncio")):
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    base_url = server.base_url.replace("127.0.0.1", "localhost")
+    async with (
+        aiohttp.ClientSession() as session,
+        SymblClient(
+            CREDENTIALS,
+            config=Config(base_url=base_url, **QUICK),
+            session=session if borrowed else None,
+        ) as client,
+    ):
+        await client.process(Text("Hello."))
+    assert len(refused) == 2
+
+
+async def test_a_process_without_threads_sent_nothing_and_says_so(server: LocalSymbl, monkeypatch):
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    base_url = server.base_url.replace("127.0.0.1", "localhost")
+    async with SymblClient(CREDENTIALS, config=Config(base_url=base_url, **QUICK)) as client:
+        monkeypatch.setattr(threading.Thread, "start", none)
+        with pytest.raises(TransportError, match="this process can start no thread") as raised:
+            await client.process(Text("Hello."))
+    assert (raised.value.sent, raised.value.final) == ("no", False)
+
+
 async def test_a_missing_file_is_final_at_once(server: LocalSymbl, talk: Path, monkeypatch):
     faults = Faults(os.stat, talk, FileNotFoundError(errno.ENOENT, "no such file"), 99)
     monkeypatch.setattr(os, "stat", faults)

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
@@ -237,6 +238,9 @@ def test_a_webhook_url_is_shown_neither_in_repr_nor_in_the_error():
     assert "s3cret" not in repr(TextOptions(webhook_url="https://example.com/s3cret"))
     with pytest.raises(ConfigurationError) as caught:
         TextOptions(webhook_url="example.com/s3cret")
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="webhook_url is a PurePosixPath; give") as caught:
+        TextOptions(webhook_url=PurePosixPath("s3cret"))  # type: ignore[arg-type]
     assert "s3cret" not in str(caught.value)
 
 

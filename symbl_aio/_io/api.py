@@ -7,7 +7,6 @@ certain that the server accepted nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
@@ -16,7 +15,7 @@ from typing import Final, TypeVar
 import aiohttp
 from attrs import frozen
 
-from symbl_aio._callback_checks import awaitable
+from symbl_aio._callback_checks import awaitable, is_own_cancellation
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,
@@ -29,8 +28,9 @@ from symbl_aio._error_classes import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.single_use_body import Payload
-from symbl_aio._io.tasks import Tasks
+from symbl_aio._io.tasks import Tasks, result_within
 from symbl_aio._io.transport import Transport
+from symbl_aio._log import Log
 from symbl_aio._protocol import answers, encode
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call
@@ -50,7 +50,7 @@ from symbl_aio.errors import (
     UploadStalledError,
 )
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 _ERROR_BODY: Final = 4096
 _EXCERPT: Final = 200
 _LOOKED_THROUGH: Final = 2**20
@@ -189,9 +189,10 @@ class Api:
         The one place where the retry table is acted upon.
         """
         attempts: Attempts | None = None
-        token = await self._tokens.current() if authorised else None
-        renewed = False
+        was_refused = False
         while True:
+            # Each time: an upload may take as long as a token lasts.
+            token = await self._tokens.current() if authorised else None
             headers = self._auth(token) if token is not None else {}
             error: SymblError
             body = None if payload is None else payload.body()
@@ -207,6 +208,10 @@ class Api:
                 sent, verdict, error = "yes", Verdict.AMBIGUOUS, fault
             else:
                 if 200 <= answer.status < 300:
+                    if body is not None and not body.complete:
+                        # The answer to another message, or the acceptance of a piece of this one.
+                        early = f"{call.method} {call.path}: accepted before all of it was sent"
+                        raise UnsettledError(TransportError(early, "partial"), "partial")
                     return answer
                 sent = "yes"
                 verdict = on_status(
@@ -225,9 +230,11 @@ class Api:
                 raise UnsettledError(error, sent) from error
             if not repeatable:
                 raise error
-            if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
-                token, renewed = await self._another(token, error), True
+            if verdict is Verdict.REAUTHENTICATE and token is not None and not was_refused:
+                await self._another(token, error)
+                was_refused = True
             elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and payload is None):
+                was_refused = False
                 attempts = attempts or Attempts(self._config.retries)
                 await self._pause(attempts, error)
             else:
@@ -239,8 +246,20 @@ class Api:
             return credentials
         if not isinstance(credentials, Credentials):
             return await self.patiently(partial(self._provided, credentials))
+        attempts = Attempts(self._config.retries)
+        while True:
+            answer = await self._token_answer(credentials)
+            try:
+                value, expires_in = answers.decode_token(answer)
+            except DecodeError as error:
+                # A page of a proxy, perhaps, which would end all that waits for the token.
+                await self._pause(attempts, error)
+            else:
+                return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
+
+    async def _token_answer(self, credentials: Credentials) -> Answer:
         try:
-            answer = await self._attempt(
+            return await self._attempt(
                 encode.encode_token(credentials), "read", authorised=False, full_is_error=True
             )
         except AuthenticationError as error:
@@ -256,15 +275,12 @@ class Api:
             # How far *this* request got proves nothing about the one that waits for the token.
             message = f"no token could be had: {error}"
             raise TransportError(message, "no", final=error.final) from error
-        value, expires_in = answers.decode_token(answer)
-        return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
     async def _provided(self, provider: TokenProvider) -> AccessToken:
         """Call a credential provider once. Raises ``TransportError`` for a transient failure."""
         times = self._config.timeouts
         try:
-            async with asyncio.timeout(times.connect + times.read):
-                made = await _called(provider)
+            made = await result_within(times.connect + times.read, _called(provider))
             return made if isinstance(made, AccessToken) else AccessToken(made)
         except (AuthenticationError, UntrustedServerError):
             raise
@@ -345,8 +361,7 @@ async def _called(provider: TokenProvider) -> AccessToken | str:
     try:
         made: object = await awaitable("credentials", provider())
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_own_cancellation(error):
             raise
         # Work of the provider's own was cancelled, not this request.
         raise RuntimeError("the provider's own work was cancelled") from error

@@ -8,17 +8,17 @@ time; it belongs to the client, so a caller that is cancelled does not spoil it 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final
 
 from symbl_aio._io.tasks import Tasks
+from symbl_aio._log import Log
 from symbl_aio._shared_futures import result_of
 from symbl_aio.config import AccessToken
 from symbl_aio.errors import AuthenticationError, ClientClosedError
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 _WIDEST_MARGIN: Final = 300.0
 _SOONEST_REFRESH: Final = 1.0
 

@@ -10,6 +10,8 @@ import asyncio
 from math import inf
 from types import TracebackType
 
+from symbl_aio._threads import MOMENT
+
 
 class Deadlines:
     """The deadlines that are open, on the event loop that runs when it is made."""
@@ -36,12 +38,16 @@ class Deadlines:
         # The loop runs a timer early, by the resolution of its clock.
         now = max(self.loop.time(), self.timer_at)
         self._timer, self.timer_at = None, inf
-        for deadline in sorted(self.open, key=lambda deadline: deadline.at):
-            if deadline.at > now:
-                self.watch(deadline)
-                return
-            self.open.discard(deadline)
-            deadline.expire()
+        for deadline in [one for one in self.open if one.at <= now]:
+            if deadline.has_moment:
+                self.open.discard(deadline)
+                deadline.expire()
+            else:
+                # A process that stood still finds its timers due before it has read what
+                # arrived meanwhile: an answer, perhaps, without which a submission is ambiguous.
+                deadline.at, deadline.has_moment = now + MOMENT, True
+        if self.open:
+            self.watch(min(self.open, key=lambda deadline: deadline.at))
 
 
 class Deadline:
@@ -51,11 +57,13 @@ class Deadline:
     cancellation from elsewhere stays one.
     """
 
-    __slots__ = ("_all", "_cancelling", "_is_expired", "_task", "at")
+    __slots__ = ("_all", "_cancelling", "_is_expired", "_task", "at", "has_moment")
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self.at = deadlines.loop.time() + seconds
         self._all = deadlines
+        self.has_moment = False
+        """Whether its time is over, but for the moment in which the loop reads what arrived."""
         self._is_expired = False
 
     def __enter__(self) -> Deadline:
@@ -69,7 +77,7 @@ class Deadline:
 
     def postpone(self, seconds: float) -> None:
         """Move the deadline to ``seconds`` from now, which may be sooner than before."""
-        self.at = self._all.loop.time() + seconds
+        self.at, self.has_moment = self._all.loop.time() + seconds, False
         if self.at < self._all.timer_at and not self._is_expired:
             self._all.watch(self)
 

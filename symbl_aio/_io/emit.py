@@ -9,11 +9,12 @@ from typing import ParamSpec
 
 import attrs
 
+from symbl_aio._log import Log
 from symbl_aio.events import Event, Observer
 
 P = ParamSpec("P")
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 
 class Emitter:
@@ -46,7 +47,8 @@ class Emitter:
                 if isinstance(result, Coroutine):  # a plain function that wraps an async one
                     result.close()
                     _LOG.error("an observer returned a coroutine, which is not awaited")
-            except Exception:
-                # One observer's mistake must not end the work that it observes.
+            except (Exception, asyncio.CancelledError):
+                # One observer's mistake must not end the work that it observes. Nothing is
+                # awaited here, so a cancellation is its own, of a future that it looked at.
                 _LOG.exception("an observer failed at %s", type(event).__name__)
         return taken

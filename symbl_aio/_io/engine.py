@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -29,6 +28,7 @@ from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
+from symbl_aio._log import Log
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call, check_id
 from symbl_aio._shared_futures import check_loop, result_of
@@ -40,7 +40,7 @@ from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 
 class Engine:

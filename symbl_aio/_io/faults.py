@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import http_exceptions
 from attrs import frozen
 
+from symbl_aio._core.passing_faults import passes
 from symbl_aio._proxies import Proxy
 
 _NEVER_CONNECTED = (
@@ -109,6 +110,12 @@ def explain(error: BaseException, proxy: Proxy | None = None) -> Fault:
         )
     if isinstance(error, aiohttp.ClientError | OSError | EOFError):
         return Fault(f"the connection broke ({_why_broken(error)})")
+    if isinstance(error, MemoryError):
+        return Fault("this process has no memory left")
+    if passes(error):
+        return Fault("this process can start no thread, which looks up the host", False)
+    if isinstance(error, UnicodeError):  # by the codec of domain names
+        return Fault("the host's name is no domain name; see the URL", False, final=True)
     # A mistake in the program or in a borrowed session. Its text is not ours to show.
     text = f"the session raised {type(error).__name__}; see its {_OF_SESSION}"
     return Fault(text, final=True)

@@ -7,7 +7,6 @@ retry table decides which refusal of a connection is final.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -24,6 +23,7 @@ from symbl_aio._core.retries import Attempts, Verdict, on_status
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.tasks import cancel_and_wait
 from symbl_aio._io.websocket import BROKEN, Socket
+from symbl_aio._log import Log
 from symbl_aio._protocol.decode_live import decode_frame
 from symbl_aio.errors import (
     APIError,
@@ -36,7 +36,7 @@ from symbl_aio.errors import (
 )
 from symbl_aio.live.events import ErrorEvent, LiveEvent, StateEvent
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 _PING_EVERY: Final = 0.5
 """Seconds between two pings while audio is on its way: a gap counts half a second too much."""

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
-from symbl_aio._callback_checks import awaitable
+from symbl_aio._callback_checks import awaitable, is_own_cancellation
 from symbl_aio._io.deadlines import Deadline
 from symbl_aio._io.sendfile import SendFile
 from symbl_aio._media.upload_chunks import Chunk
+from symbl_aio._threads import GRACE
 from symbl_aio.config import Timeouts
 from symbl_aio.errors import ConfigurationError, SymblError, UploadError
 
@@ -59,6 +61,7 @@ class Body:
         self._asked = False
         self._taken = False
         self._stopped = False
+        self._closes_itself = False
         self._sent = 0
         self._reading = asyncio.Lock()
         self._deadline: Deadline | None = None
@@ -102,6 +105,9 @@ class Body:
             except SymblError as error:
                 self.error = error
                 raise
+            finally:
+                if self._closes_itself:
+                    await self._chunks.aclose()
             self._asked = False
             if self._stopped:
                 raise ReplayRefusedError("this body was withdrawn")
@@ -127,7 +133,9 @@ class Body:
             await awaitable("before_last_byte", confirm())
         except ConfigurationError:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_own_cancellation(error):
+                raise
             raise UploadError(
                 f"before_last_byte raised {type(error).__name__}; nothing complete was sent"
             ) from error
@@ -142,12 +150,22 @@ class Body:
         self.complete = False
 
     async def aclose(self) -> None:
-        """Close the source, once no read is under way; nothing is handed over after that."""
+        """Close the source, once no read is under way; nothing is handed over after that.
+
+        A read that is under way closes the source when it ends. It is waited for only a moment:
+        a caller's, which waits for a thread, may go on although it was cancelled.
+        """
         self._stopped = True
         if self._kernel is not None:
             self._kernel.detach()
-        async with self._reading:
-            await self._chunks.aclose()
+        if self._reading.locked():
+            self._closes_itself = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2 * GRACE), self._reading:  # a disk has its own moment
+                    pass
+        else:
+            async with self._reading:
+                await self._chunks.aclose()
 
 
 @aiohttp.payload_type(Body)

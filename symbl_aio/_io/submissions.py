@@ -7,7 +7,6 @@ are handed over, evidence of each sending is kept, and handles and observers get
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable
@@ -33,6 +32,7 @@ from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.sendfile import SendFile
 from symbl_aio._io.single_use_body import Payload, once
 from symbl_aio._io.tasks import Tasks
+from symbl_aio._log import Log
 from symbl_aio._media import upload_chunks
 from symbl_aio._media.inspect import Prepared
 from symbl_aio._protocol import encode
@@ -59,7 +59,7 @@ from symbl_aio.job import HandleBackend, Job, Submission
 from symbl_aio.media import Media, MediaLike, Text, check_options, coerce
 from symbl_aio.webhooks import webhook_url
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 
 class Submissions:

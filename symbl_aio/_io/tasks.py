@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
+from symbl_aio._threads import GRACE
 from symbl_aio.errors import ClientClosedError
 
 T = TypeVar("T")
@@ -27,6 +28,30 @@ async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
             was_cancelled = True
     if was_cancelled:
         raise asyncio.CancelledError
+
+
+async def result_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a caller's work, or raise ``TimeoutError`` after ``seconds``.
+
+    The work is cancelled then, and when this wait is. If it goes on nevertheless, since it
+    waits for a thread, it is left alone after a moment.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=GRACE)
+        task.add_done_callback(_retrieve)
+    if not task.done() or task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 class Tasks:

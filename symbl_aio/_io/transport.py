@@ -6,13 +6,12 @@ A submission is a ``Body`` of ``single_use_body``, sent once. Redirects are neve
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from aiohttp.resolver import DefaultResolver, ThreadedResolver
@@ -22,6 +21,7 @@ from symbl_aio import _environment
 from symbl_aio._charsets import answer_text
 from symbl_aio._core.retries import retry_after
 from symbl_aio._error_classes import api_error
+from symbl_aio._io.connection_pool import Pool
 from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.host_resolver import Resolver
@@ -51,24 +51,11 @@ _WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(
 )
 """Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
 
+_REFUSAL_BYTES: Final = 2**20
+"""Bytes of a refusal that are read. Its message is short, and only a part of it is ever shown."""
+
 _OPENING_SOCKET: Final = ContextVar("_OPENING_SOCKET", default=False)
 """Whether this task opens a WebSocket, rather than sends another request of the same session."""
-
-
-class _Pool(aiohttp.TCPConnector):
-    """A connection pool that a forked process lets go of without closing its connections.
-
-    The fork shares the selector of the parent's event loop: by closing a connection it would
-    stop the parent from noticing data on it, and the parent's next request would wait in vain.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._pid = os.getpid()
-
-    def __del__(self, *arguments: Any) -> None:
-        if self._pid == os.getpid():
-            super().__del__(*arguments)
 
 
 class Transport:
@@ -141,7 +128,7 @@ class Transport:
         # over the client's token.
         return aiohttp.ClientSession(
             # The number of requests at once is bounded by job slots and poll budget.
-            connector=_Pool(
+            connector=Pool(
                 limit=0, keepalive_timeout=keepalive, resolver=self._resolver, ssl=trust
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -202,7 +189,10 @@ class Transport:
         Raises ``APIError`` if the server refuses it, ``TransportError`` if no status came.
         """
         times, origin = self._config.timeouts, self._config.base_url
-        proxy, to_proxy, sent_headers = self._routed(origin, {**self._headers, **headers})
+        sent_headers = {**self._headers, **headers}
+        proxy, to_proxy = self._proxies.get(origin), None
+        if proxy is not None and proxy.authorization is not None:
+            to_proxy = _authorise(proxy.authorization, origin, sent_headers)
         session = self._socket_session()
         opening = _OPENING_SOCKET.set(True)
         try:
@@ -249,19 +239,6 @@ class Transport:
             )
         return self._sockets
 
-    def _routed(
-        self, origin: str, headers: dict[str, str]
-    ) -> tuple[Proxy | None, dict[str, str] | None, dict[str, str]]:
-        """Return the proxy of an origin, the headers for it alone, and those of the request."""
-        proxy = self._proxies.get(origin)
-        if proxy is None or proxy.authorization is None:
-            return proxy, None, headers
-        to_proxy = {"Proxy-Authorization": proxy.authorization}
-        # In the CONNECT of a tunnel; without one the request itself is the proxy's.
-        if origin.lower().startswith("https:"):
-            return proxy, to_proxy, headers
-        return proxy, None, headers | to_proxy
-
     async def _exchange(self, call: Call, headers: Mapping[str, str], body: Body | None) -> Answer:
         began = perf_counter()
         session = self._reads if body is None else self._submissions
@@ -275,7 +252,9 @@ class Transport:
             sent_headers["Content-Length"] = str(body.size)
             body.is_traced = bool(session.trace_configs)
         origin = self._labs if call.labs else self._config.base_url
-        proxy, to_proxy, sent_headers = self._routed(origin, sent_headers)
+        proxy, to_proxy = self._proxies.get(origin), None
+        if proxy is not None and proxy.authorization is not None:
+            to_proxy = _authorise(proxy.authorization, origin, sent_headers)
         async with session.request(
             call.method,
             URL(origin + call.target, encoded=True),
@@ -310,10 +289,12 @@ class Transport:
             )
 
     async def _read_capped(self, response: aiohttp.ClientResponse) -> bytes:
-        most = self._config.limits.answer_bytes
         # A refusal is one by its status: it may be cut off by the server's closing in the
         # middle of our body, or be longer than will be read.
         refused = response.status >= 300
+        most = self._config.limits.answer_bytes
+        if refused:
+            most = min(most, _REFUSAL_BYTES)
         content = response.content
         parts: list[bytes] = []
         size = 0
@@ -382,6 +363,15 @@ async def _refuse_redirect(
         status=params.response.status,
         message="redirected",
     )
+
+
+def _authorise(authorization: str, origin: str, headers: dict[str, str]) -> dict[str, str] | None:
+    """Return the headers for a proxy alone, or add its authorization to those of a request."""
+    # In the CONNECT of a tunnel; without one the request itself is the proxy's.
+    if origin.startswith("https:"):
+        return {"Proxy-Authorization": authorization}
+    headers["Proxy-Authorization"] = authorization
+    return None
 
 
 def _raised(where: str, fault: Fault, sent: Sent) -> TransportError:

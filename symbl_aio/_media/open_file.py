@@ -115,6 +115,8 @@ class OpenFile:
 
     async def discard(self, reading: asyncio.Task[bytes]) -> None:
         """Wait a moment for a read ahead, since its file is about to be closed."""
+        if reading.cancelling():
+            return  # it was waited for, and given up
         if not reading.done():
             with suppress(Exception):  # its bytes were not requested, so its error is not raised
                 await self._files.wait(reading, self._calls.running, GRACE)

@@ -12,11 +12,14 @@ import os
 import stat
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from inspect import isawaitable
 from typing import Final, TypeAlias
 
 from attrs import evolve
 
+from symbl_aio._callback_checks import is_own_cancellation
 from symbl_aio._core.passing_faults import CALLERS
 from symbl_aio._error_classes import (
     FileChangedError,
@@ -25,6 +28,7 @@ from symbl_aio._error_classes import (
     UploadError,
 )
 from symbl_aio._fields import type_name
+from symbl_aio._log import Log
 from symbl_aio._media.containers import MP4_HEAD_BYTES, sniff
 from symbl_aio._media.inspect import (
     Identity,
@@ -53,6 +57,8 @@ try:
     import resource
 except ImportError:  # on Windows, which has no such limit
     resource = None  # type: ignore[assignment]
+
+_LOG = Log("symbl_aio")
 
 Chunk: TypeAlias = bytes | memoryview
 """Immutable bytes, or a view of them, cut without copying."""
@@ -251,7 +257,8 @@ async def _file_chunks(
 async def _stream_chunks(
     media: Audio | Video, stream: OneShot, size: int, chunk_size: int
 ) -> AsyncGenerator[Chunk, None]:
-    iterator = aiter(stream)
+    with _of_source(media):
+        iterator = aiter(stream)
     # The latest item waits for its successor, so that the end is known before it is yielded.
     held, received = b"", 0
     video = media if isinstance(media, Video) else None
@@ -278,28 +285,50 @@ async def _stream_chunks(
         for chunk in _cut(held, chunk_size):
             yield chunk
     finally:
-        if (close := getattr(iterator, "aclose", None)) is not None:
-            await close()
+        await _close(media, iterator)
 
 
 async def _next_item(media: Audio | Video, iterator: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next non-empty item of the caller's stream, ``None`` at its end.
-
-    The stream's own errors become an ``UploadError``: a ``ConnectionResetError`` of *its*
-    connection must not be mistaken for one of the API's connection.
-    """
+    """Return the next non-empty item of the caller's stream, ``None`` at its end."""
     item: bytes | bytearray | memoryview = b""
     while not item:
-        try:
-            item = await anext(iterator)
-        except StopAsyncIteration:
-            return None
-        except SymblError:
-            raise
-        except Exception as error:
-            raise UploadError(f"{media!r} broke: {type(error).__name__}") from error
+        with _of_source(media):
+            try:
+                item = await anext(iterator)
+            except StopAsyncIteration:
+                return None
         given: object = item
         if not isinstance(given, bytes | bytearray | memoryview):
             raise UploadError(f"{media!r} gave {type_name(given)}; it must give bytes")
     # A snapshot, for a producer that reuses its buffer; bytes are not copied.
     return bytes(item)
+
+
+@contextmanager
+def _of_source(media: Audio | Video) -> Iterator[None]:
+    """Raise the errors of the caller's stream as an ``UploadError``.
+
+    A ``ConnectionResetError`` of *its* connection must not be mistaken for one of the API's
+    connection, nor work of its own that was cancelled for the end of the upload.
+    """
+    try:
+        yield
+    except SymblError:
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        if is_own_cancellation(error):
+            raise
+        raise UploadError(f"{media!r} broke: {type(error).__name__}") from error
+
+
+async def _close(media: Audio | Video, iterator: AsyncIterator[bytes]) -> None:
+    """Close the caller's stream. An error of that takes back nothing of what was sent."""
+    close = getattr(iterator, "aclose", None)
+    try:
+        closing = None if close is None else close()
+        if isawaitable(closing):
+            await closing
+    except (Exception, asyncio.CancelledError) as error:
+        if is_own_cancellation(error):
+            raise
+        _LOG.warning("%r could not be closed: %s", media, type(error).__name__)

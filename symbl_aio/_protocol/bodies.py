@@ -17,6 +17,7 @@ from symbl_aio._fields import (
     require_number,
     require_url,
     require_word,
+    text_of,
 )
 from symbl_aio._protocol.encode import plain
 from symbl_aio.models import JSON
@@ -71,7 +72,7 @@ def metadata(given: Mapping[str, str]) -> JSON:
         if not isinstance(value, str) or len(value) > _MAX_VALUE_LENGTH:
             raise ConfigurationError(
                 f"metadata[{name!r}] is not a string of at most {_MAX_VALUE_LENGTH} characters; "
-                "give a shorter one"
+                "give one"
             )
     return {"metadata": dict(given)}
 
@@ -125,7 +126,7 @@ def transcript(
         highlight_all_key_phrases=all_phrases, highlight_only_insight_key_phrases=insight_phrases
     )
     return wire_object(
-        content_type=f"text/{format}",
+        content_type=f"text/{text_of(format)}",
         create_paragraphs=paragraphs,
         phrases=phrases or None,
         show_speaker_separation=speakers,

@@ -15,7 +15,15 @@ from urllib.parse import quote, urlencode
 from attrs import evolve, field, frozen
 
 from symbl_aio._error_classes import ConfigurationError
-from symbl_aio._fields import is_word, require, require_all, require_flag, require_word, type_name
+from symbl_aio._fields import (
+    is_word,
+    require,
+    require_all,
+    require_flag,
+    require_word,
+    text_of,
+    type_name,
+)
 from symbl_aio.media import Kind
 from symbl_aio.models.base import JSON, wire_name
 
@@ -168,7 +176,7 @@ def query_text(value: JSON) -> str:
     """
     text = json_text(value)
     if isinstance(value, str):
-        return value
+        return text_of(value)
     if isinstance(value, float):
         from decimal import Decimal  # for the one option that is no whole number
 

@@ -15,6 +15,7 @@ from attrs import evolve
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._error_classes import ConfigurationError
+from symbl_aio._fields import text_of
 from symbl_aio._protocol.calls import Call as Call
 from symbl_aio._protocol.calls import (
     instant,
@@ -61,7 +62,7 @@ def encode_submission(
                 f"extra_body is set for {media.kind}, whose body is the file; give extra_query"
             )
         sent_type = "video/mp4" if isinstance(media, Video) else content_type or media.content_type
-        headers = (("Content-Type", sent_type),) if sent_type else ()
+        headers = (("Content-Type", text_of(sent_type)),) if sent_type else ()
         pairs = () if options is None else _query(named, options)
         return Call(call.method, call.path, query=pairs, headers=headers, urls=urls)
 

@@ -6,6 +6,7 @@ Streaming, Subscribe and Telephony pages of the API.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final, get_args
 
 from symbl_aio._error_classes import ConfigurationError
@@ -121,14 +122,14 @@ def start_request(connection_id: str, settings: StreamSettings) -> dict[str, JSO
         "speaker": _speaker(given.get("speaker")),
         "noConnectionTimeout": given.get("no_connection_timeout", NO_CONNECTION_TIMEOUT),
     }
-    if "insight_types" in given:
-        request["insightTypes"] = insight_types(given["insight_types"])
-    if "trackers" in given:
-        request["trackers"] = [plain(tracker) for tracker in _trackers(given["trackers"])]
-    if "custom_vocabulary" in given:
-        request["customVocabulary"] = list(
-            require_all("custom_vocabulary", given["custom_vocabulary"], str, "words or phrases")
-        )
+    lists: dict[str, list[JSON]] = {
+        "insightTypes": insight_types(given.get("insight_types", ())),
+        "trackers": [plain(tracker) for tracker in _trackers(given.get("trackers", ()))],
+        "customVocabulary": list(
+            _any_number("custom_vocabulary", given.get("custom_vocabulary", ()), str, "phrases")
+        ),
+    }
+    request |= {name: listed for name, listed in lists.items() if listed}
     if given.get("keep_open"):
         request["disconnectOnStopRequest"] = False
     request = bodies.with_extra(request, given.get("extra", {}), "a setting")
@@ -170,6 +171,9 @@ def bookmark_request(draft: BookmarkDraft | None, bookmark_id: str | None) -> st
     return json_text(request)
 
 
+# An empty list is none, as in the options of recordings.
+_any_number: Final = partial(require_all, least=0)
+
 STOP_REQUEST: Final = json_text({"type": "stop_request"})
 
 
@@ -210,7 +214,7 @@ def _speaker(speaker: object) -> JSON:
 def insight_types(types: Iterable[str]) -> list[JSON]:
     """Return the names of the insights that are asked for, or raise ``ConfigurationError``."""
     known = get_args(InsightType)
-    found = require_all("insight_types", types, str, 'types such as "question"')
+    found = _any_number("insight_types", types, str, 'types such as "question"')
     for index, one in enumerate(found):
         if one not in known:
             raise ConfigurationError(
@@ -221,7 +225,7 @@ def insight_types(types: Iterable[str]) -> list[JSON]:
 
 def _trackers(trackers: Iterable[Tracker | TrackerRef]) -> tuple[object, ...]:
     remedy = "Tracker(name=..., vocabulary=[...]) or TrackerRef(id=...) values"
-    found = require_all("trackers", trackers, object, remedy)
+    found = _any_number("trackers", trackers, object, remedy)
     for index, one in enumerate(found):
         require(f"trackers[{index}]", one, (Tracker, TrackerRef), remedy)
     return found

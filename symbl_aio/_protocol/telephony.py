@@ -53,8 +53,8 @@ def start_body(
         body["languages"] = [language]
     if timezone is not None:
         body["timezone"] = timezone
-    if insight_types is not None:
-        body["insightTypes"] = checked_types(insight_types)
+    if types := checked_types(() if insight_types is None else insight_types):
+        body["insightTypes"] = types
     body = with_extra(body, {} if extra is None else extra, "an argument")
     json_text(body)
     return body

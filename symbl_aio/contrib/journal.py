@@ -7,7 +7,6 @@ that starts takes over the unlocked files, whose processes are dead, and no othe
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import sqlite3
@@ -28,10 +27,11 @@ from symbl_aio import (
 )
 from symbl_aio._core.passing_faults import passes
 from symbl_aio._fields import require
+from symbl_aio._log import Log
 from symbl_aio._private_files import make_file, make_folder
 from symbl_aio._threads import in_a_thread
 
-_LOG = logging.getLogger("symbl_aio.contrib")
+_LOG = Log("symbl_aio.contrib")
 _SUFFIX: Final = ".jobs"
 _BROKEN: Final = ".broken"
 

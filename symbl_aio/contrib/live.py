@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, Protocol, Unpack
@@ -23,9 +22,10 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio._fields import misuse
+from symbl_aio._log import Log
 from symbl_aio.contrib import problems
 
-_LOG: Final = logging.getLogger("symbl_aio.contrib")
+_LOG: Final = Log("symbl_aio.contrib")
 
 CLOSED_BY_FAULT: Final = 1011
 """The code with which the browser's socket is closed after an error."""

@@ -8,7 +8,6 @@ this service calls nor its answer. No problem contains a credential.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 from collections.abc import Mapping
@@ -45,8 +44,9 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio import BadUploadError as BadUploadError
+from symbl_aio._log import Log
 
-_LOG = logging.getLogger("symbl_aio.contrib")
+_LOG = Log("symbl_aio.contrib")
 
 MEDIA_TYPE: Final = "application/problem+json"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +11,13 @@ from attrs import field, frozen, validators
 import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
 from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
+from symbl_aio._log import Log
 from symbl_aio.webhooks import WebhookCall
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
 
-_LOG = logging.getLogger("symbl_aio.contrib")
+_LOG = Log("symbl_aio.contrib")
 _seconds = check(is_number, "a number of seconds")
 _RESTART_DELAY: Final = 5.0
 """Seconds between two attempts to restart the worker."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias
@@ -24,6 +23,7 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._log import Log
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
 from symbl_aio.durable._database.tables import Row
@@ -41,7 +41,7 @@ OnAmbiguous: TypeAlias = Literal["at_most_once", "at_least_once"]
 ItemObserver: TypeAlias = Callable[[Event | ItemEnded], None]
 """Called in the worker's own event loop for each event, so it must not block."""
 
-_LOG = logging.getLogger("symbl_aio.durable")
+_LOG = Log("symbl_aio.durable")
 
 _MAX_IN_DOUBT: Final = 3600.0
 """Seconds after which reconciling ends, although the server never answered."""
@@ -409,5 +409,5 @@ def _emit(observers: Sequence[ItemObserver], row: Any) -> None:
     for observer in observers:
         try:
             observer(event)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             _LOG.exception("an observer failed")

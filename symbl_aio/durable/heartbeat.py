@@ -8,7 +8,6 @@ paused learns of its eviction before its last byte.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio._log import Log
 from symbl_aio._private_files import make_file
 from symbl_aio.durable._database import schema
 from symbl_aio.durable._database.database import Database
@@ -31,7 +31,7 @@ from symbl_aio.durable.items import Attempt, ItemState
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("symbl_aio.durable")
+_LOG = Log("symbl_aio.durable")
 _FRESH: Final = 0.6
 """Share of the worker timeout after which a worker without a heartbeat sends nothing more."""
 CUT_OFF: Final = 4.0

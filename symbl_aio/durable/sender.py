@@ -7,7 +7,6 @@ that proves that nothing was accepted; after it only evidence can show it (``rec
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -35,6 +34,7 @@ from symbl_aio import (
     TransportError,
     UploadStalledError,
 )
+from symbl_aio._log import Log
 from symbl_aio._outage import Outage
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
@@ -44,7 +44,7 @@ from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 from symbl_aio.webhooks import webhook_url
 
-_LOG = logging.getLogger("symbl_aio.durable")
+_LOG = Log("symbl_aio.durable")
 
 # Nothing was accepted, and a later try may succeed: the item is not at fault.
 _TRANSIENT: Final = (

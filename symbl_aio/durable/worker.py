@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import socket
@@ -23,6 +22,7 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio._fields import require, require_count, require_number, require_seconds
+from symbl_aio._log import Log
 from symbl_aio._private_files import make_folder
 from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
@@ -39,7 +39,7 @@ from symbl_aio.durable.stats import OutboxStats, read_stats
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("symbl_aio.durable")
+_LOG = Log("symbl_aio.durable")
 _CONNECTIONS: Final = 3
 """Connections beside the one that listens: twenty workers fit into a hundred."""
 _RETENTION_INTERVAL: Final = 3600.0

@@ -40,7 +40,7 @@ class Redaction:
 
 
 class StreamSettings(TypedDict, total=False):
-    """Settings of a stream. Only those that are given are sent; ``None`` counts as not given.
+    """Settings of a stream. Only those that are given are sent; ``None`` and an empty list are not.
 
     - ``encoding``, ``sample_rate`` (Hz): of the audio, which is mono. ``LINEAR16`` from 8,000
       to 48,000, ``FLAC`` from 16,000, ``MULAW`` 8,000, ``OPUS`` from 16,000 to 48,000. Without

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -27,6 +26,7 @@ from symbl_aio._fields import (
     words,
 )
 from symbl_aio._io.live_backend import LiveBackend
+from symbl_aio._log import Log
 from symbl_aio._protocol import live, telephony
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode_models import decode
@@ -40,7 +40,7 @@ from symbl_aio.models.base import Model, raw_field
 
 __all__ = ["Call", "CallEnded", "Pstn", "Sip", "SummaryEmail", "SummaryLink", "Telephony"]
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 
 _CLOSED = "the client was closed before the answer came; the call may be running"
 
@@ -257,11 +257,8 @@ class Telephony:
         if session_name is not None:
             require_word("session_name", session_name)
         require("endpoint", endpoint, (Pstn, Sip), "Pstn(...) or Sip(...)")
-        listed = (
-            ()
-            if actions is None
-            else require_all("actions", actions, SummaryEmail, "SummaryEmail(...) values")
-        )
+        given = () if actions is None else actions
+        listed = require_all("actions", given, SummaryEmail, "SummaryEmail(...) values", least=0)
         body = telephony.start_body(
             endpoint,
             session_name=session_name,

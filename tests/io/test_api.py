@@ -12,7 +12,7 @@ from symbl_aio import Audio, SymblClient, Text, Video
 from symbl_aio._io.api import Accepted, Full, UnsettledError
 from symbl_aio._io.single_use_body import Body, Payload, once
 from symbl_aio._protocol.encode import Call
-from symbl_aio.config import Limits, Retries, Timeouts
+from symbl_aio.config import AccessToken, Limits, Retries, Timeouts
 from symbl_aio.errors import (
     AmbiguousSubmissionError,
     APIError,
@@ -448,6 +448,23 @@ async def test_an_early_answer_means_what_a_late_one_means(server, client, large
     assert server.submissions[0].size < 64 * MIB
 
 
+async def test_an_acceptance_of_half_an_upload_is_in_doubt(serve, reach, provider):
+    async def script(exchange):
+        await exchange.head()
+        await exchange.reader.readexactly(MIB)
+        await exchange.answer(201, '{"conversationId": "c", "jobId": "j"}')
+        while await exchange.reader.read(MIB):
+            pass
+
+    size = 256 * MIB
+    payload = Payload(lambda: once(bytes(size)), size, lambda _sent, _total: None)
+    server = await serve(script)
+    with pytest.raises(UnsettledError, match="before all of it was sent") as raised:
+        await reach(server, provider).submit(SUBMIT, payload, repeatable=True)
+    assert raised.value.sent == "partial"
+    assert len(server.heads) == 1
+
+
 # One-shot sources
 
 
@@ -558,3 +575,78 @@ async def test_a_server_error_longer_than_will_be_shown_is_cut(serve, reach, pro
     with pytest.raises(NotFoundError) as raised:
         await reach(await serve(script), provider).call(LIST)
     assert len(raised.value.body) == 4096
+
+
+# Tokens that end while a call is tried again
+
+
+ACCEPTED = '{"conversationId": "c", "jobId": "j"}'
+AGAIN = (503, "{}", "Retry-After: 0")
+
+
+@pytest.mark.parametrize("submits", [True, False])
+async def test_a_token_that_is_refused_again_after_another_failure_is_replaced_again(
+    serve, reach, submits
+):
+    """An upload takes an hour, breaks, and its second token has ended too."""
+    answers = iter([(401,), AGAIN, (401,), (200, ACCEPTED)])
+    seen = []
+
+    async def script(exchange):
+        while True:
+            head, _ = await exchange.request()
+            seen.extend(head.all("Authorization"))
+            await exchange.answer(*next(answers))
+
+    made = 0
+
+    async def provider() -> str:
+        nonlocal made
+        made += 1
+        return f"t{made}"
+
+    api = reach(await serve(script), provider)
+    if submits:
+        assert await api.submit(SUBMIT, Small(), repeatable=True) == Accepted("c", "j")
+    else:
+        assert (await api.call(LIST)).status == 200
+    assert seen == ["Bearer t1", "Bearer t2", "Bearer t2", "Bearer t3"]
+
+
+async def test_two_tokens_that_are_refused_one_after_the_other_are_the_end(serve, reach):
+    async def script(exchange):
+        while True:
+            await exchange.request()
+            await exchange.answer(401)
+
+    made = 0
+
+    async def provider() -> str:
+        nonlocal made
+        made += 1
+        return f"t{made}"
+
+    with pytest.raises(AuthenticationError):
+        await reach(await serve(script), provider).submit(SUBMIT, Small(), repeatable=True)
+    assert made == 2
+
+
+async def test_an_attempt_is_made_with_a_token_that_has_not_ended(serve, reach):
+    answers = iter([AGAIN, (200, ACCEPTED)])
+    seen = []
+
+    async def script(exchange):
+        while True:
+            head, _ = await exchange.request()
+            seen.extend(head.all("Authorization"))
+            await exchange.answer(*next(answers))
+
+    made = 0
+
+    async def provider() -> AccessToken:
+        nonlocal made
+        made += 1
+        return AccessToken(f"t{made}", expires_in=1e-6)
+
+    await reach(await serve(script), provider).submit(SUBMIT, Small(), repeatable=True)
+    assert seen == ["Bearer t1", "Bearer t2"]

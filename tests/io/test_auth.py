@@ -485,6 +485,21 @@ async def test_an_answer_without_a_token_is_shown_to_nobody(serve, reach, text):
     assert raised.value.raw == ""
 
 
+@pytest.mark.parametrize("text", ["<html>Back in a minute</html>", "", "[]", "{}"])
+async def test_a_page_in_place_of_a_token_is_asked_for_again(serve, reach, text):
+    """Else one page of a proxy ends all submissions that wait for the token."""
+    answers = iter([text, text, '{"accessToken": "t", "expiresIn": 3600}', "{}"])
+
+    async def script(exchange):
+        while True:
+            await exchange.request()
+            await exchange.answer(200, next(answers))
+
+    server = await serve(script)
+    assert (await reach(server).call(JOB)).status == 200
+    assert [head.target for head in server.heads[:3]] == [TOKEN_PATH] * 3
+
+
 async def test_credentials_go_into_the_body_of_the_token_request_alone(serve, reach):
     async def script(exchange):
         while True:

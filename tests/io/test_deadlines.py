@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
 from symbl_aio._io.deadlines import Deadline, Deadlines
+from tests.support import LoopClock
 
 
 async def test_a_block_that_takes_too_long_raises_timeout_error():
@@ -45,6 +47,37 @@ async def test_a_deadline_that_is_postponed_expires_at_its_new_time(later):
         deadline.postpone(0.05)
         await asyncio.Event().wait()
     assert loop.time() - began >= 0.049
+
+
+async def test_what_arrived_while_the_process_stood_still_is_in_time(monkeypatch):
+    clock, loop = LoopClock(monkeypatch), asyncio.get_running_loop()
+    deadlines = Deadlines()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+
+        def stand_still() -> None:
+            theirs.send(b"the answer")
+            clock.ahead += 3600
+
+        loop.call_soon(stand_still)
+        with Deadline(deadlines, 60):
+            assert await loop.sock_recv(ours, 100) == b"the answer"
+    deadlines.close()
+
+
+async def test_standing_still_again_and_again_ends_a_wait_for_nothing(monkeypatch):
+    clock, loop = LoopClock(monkeypatch), asyncio.get_running_loop()
+    deadlines = Deadlines()
+
+    def stand_still() -> None:
+        clock.ahead += 3600
+        loop.call_later(1, stand_still)
+
+    loop.call_soon(stand_still)
+    with pytest.raises(TimeoutError), Deadline(deadlines, 60):
+        await asyncio.Event().wait()
+    assert clock.ahead <= 4 * 3600
 
 
 async def test_a_cancellation_from_elsewhere_stays_one():

@@ -166,6 +166,14 @@ OTHERS: dict[str, Case] = {
     "OSError": Case(lambda: OSError(104, SECRET), "broke .Connection reset"),
     "EOFError": Case(lambda: EOFError(SECRET), "broke .the other side closed it"),
     "TimeoutError": Case(lambda: TimeoutError(SECRET), "no answer in time"),
+    "no thread to look up the host": Case(
+        lambda: RuntimeError("can't start new thread"), "can start no thread", connected=False
+    ),
+    "MemoryError": Case(lambda: MemoryError(SECRET), "has no memory left"),
+    "a host that is none": Case(
+        lambda: UnicodeEncodeError("idna", SECRET, 0, 1, SECRET),
+        "the host's name is no domain name", True, False,
+    ),
     "not connected, and no error of TLS": Case(
         lambda: aiohttp.ClientConnectorError(KEY, OSError(SECRET)), r"cannot connect \(it was lost",
         connected=False,

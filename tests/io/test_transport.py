@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from symbl_aio.errors import (
     UploadStalledError,
 )
 from symbl_aio.media import Audio, Media, Video
+from tests.support import LoopClock
 
 SECRET = "k3y-0f-the-caller"
 QUERY = (("webhookUrl", f"https://example.com/{SECRET}"),)
@@ -569,6 +571,70 @@ async def test_nothing_else_goes_over_a_connection_whose_body_was_cut_short(serv
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("call", ["submission", "read"])
+async def test_an_answer_that_comes_twice_is_not_that_of_the_next_request(serve, connect, call):
+    """A proxy repeats it, and the ids of one recording would be taken for those of another."""
+    repeated, asked = asyncio.Event(), asyncio.Event()
+
+    async def script(exchange):
+        number = exchange.server.connections
+        while True:
+            head, _ = await exchange.request()
+            await exchange.answer(200, f'"{number} {head.all("X-Number")[0]}"')
+            if number == 1:
+                await asked.wait()
+                await exchange.answer(200, '"1 first"')
+                repeated.set()
+
+    async def send(number: str) -> object:
+        headers = {"X-Number": number}
+        body = body_of(b"ab") if call == "submission" else None
+        return (await transport.send(PUT if body else READ, headers, body)).json()
+
+    transport = connect((await serve(script)).base_url)
+    assert await send("first") == "1 first"
+    asked.set()
+    await repeated.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)  # the loop reads it
+    assert await send("second") == "2 second"
+    assert await send("third") == "2 third"
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="its clock is that of Linux")
+@pytest.mark.parametrize("sleeps", [True, False])
+async def test_no_connection_is_used_that_is_older_than_a_sleep_of_the_machine(
+    serve, connect, monkeypatch, sleeps
+):
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(200)
+        await exchange.request()
+        if sleeps:  # a router has forgotten the connection meanwhile
+            exchange.reset()
+        else:
+            await exchange.answer(200)
+
+    server = await serve(script)
+    transport = connect(server.base_url)
+    await transport.send(PUT, {}, body_of(b"ab"))
+    now = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: now(clock) + 3600 * sleeps)
+    await transport.send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 1 + sleeps
+
+
+async def test_a_server_that_speaks_first_is_not_connected_to_for_ever(serve, connect):
+    async def script(exchange):
+        await exchange.raw(b"220 mail.example.com ESMTP\r\n")
+        await exchange.reader.read()
+
+    server = await serve(script)
+    with pytest.raises(TransportError, match="not valid HTTP"):
+        await connect(server.base_url).send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 1
+
+
 async def test_a_refusal_whose_text_is_cut_off_is_still_a_refusal(serve, connect):
     async def script(exchange):
         await exchange.request()
@@ -589,6 +655,26 @@ async def test_a_refusal_longer_than_will_be_read_is_still_a_refusal(serve, conn
     answer = await connect(server.base_url, limits=Limits(answer_bytes=1000)).send(READ, {})
     assert answer.status == status
     assert len(answer.text) <= 1000
+
+
+async def test_of_a_refusal_no_more_is_read_than_can_be_shown(serve, connect):
+    sent, gone = 0, asyncio.Event()
+
+    async def script(exchange):
+        nonlocal sent
+        await exchange.request()
+        await exchange.raw(b"HTTP/1.1 502 So\r\nContent-Length: %d\r\n\r\n" % (128 * MIB))
+        try:
+            for _ in range(128):
+                await exchange.raw(bytes(MIB))
+                sent += 1
+        finally:
+            gone.set()
+
+    answer = await connect((await serve(script)).base_url).send(READ, TOKEN)
+    assert (answer.status, len(answer.text)) == (502, MIB)
+    await gone.wait()
+    assert sent < 32  # what the buffers of both sides hold
 
 
 async def test_an_answer_above_the_limit_is_not_read(serve, connect):
@@ -698,6 +784,22 @@ async def test_an_answer_that_never_comes_leaves_it_open_what_happened(
         await transport.send(call, TOKEN, body)
     assert raised.value.sent == "maybe"
     assert len(server.heads) == 1
+
+
+async def test_an_answer_that_came_while_the_process_stood_still_is_read(
+    serve, connect, monkeypatch
+):
+    """A laptop sleeps, a container is paused, or other code blocks the loop."""
+    clock = LoopClock(monkeypatch)
+
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(201)
+        clock.ahead += 3600
+
+    transport = connect((await serve(script)).base_url)
+    answer = await transport.send(JSON_PUT, TOKEN, Body(once(b"{}"), 2, no_matter))
+    assert answer.status == 201
 
 
 @pytest.mark.parametrize("call", [READ, Call("POST", "/v1/x", body=b"{}")], ids=["GET", "POST"])

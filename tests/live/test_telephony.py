@@ -62,6 +62,13 @@ async def test_a_number_is_called_and_the_call_has_its_conversation(peer: Peer):
     ]
 
 
+async def test_empty_lists_of_a_call_are_none(peer: Peer):
+    async with peer.client() as symbl:
+        await symbl.telephony.start(Pstn("14155550123"), actions=[], insight_types=[])
+    assert peer.posts[0][1]["actions"] == []
+    assert "insightTypes" not in peer.posts[0][1]
+
+
 async def test_a_sip_address_is_called_with_its_audio(peer: Peer):
     async with peer.client() as symbl:
         await symbl.telephony.start(

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symbl_aio._protocol import bodies, calls
 from symbl_aio._protocol.answers import (
     Answer,
     decode_accepted,
@@ -18,6 +20,7 @@ from symbl_aio._protocol.answers import (
 )
 from symbl_aio._protocol.encode import Call, encode_submission, encode_token
 from symbl_aio.config import Credentials
+from symbl_aio.drafts import criteria
 from symbl_aio.errors import ConfigurationError, DecodeError
 from symbl_aio.media import Audio, AudioURL, Media, Text, Utterance, Video, VideoURL
 from symbl_aio.options import MediaOptions, TextOptions, Tracker
@@ -421,3 +424,41 @@ def test_an_errors_message_is_the_servers_own_words(text: str, message: str):
 
 def test_an_answer_does_not_show_its_text():
     assert "s3cret" not in repr(answer('{"accessToken": "s3cret"}'))
+
+
+class Choice(str, Enum):  # noqa: UP042 - a StrEnum has no such ``str``
+    """A choice as services declare it. Its ``str`` is ``Choice.ENGLISH``, not the text."""
+
+    ENGLISH = "en-US"
+    PHONE = "phone"
+    NAME = "A & B"
+    SRT = "srt"
+    LATEST_FIRST = "desc"
+    WAV = "audio/wav"
+
+
+def test_a_member_of_an_enum_of_texts_is_sent_as_its_text():
+    options = MediaOptions(
+        name=Choice.NAME,
+        language_code=Choice.ENGLISH,
+        mode=Choice.PHONE,  # type: ignore[arg-type]
+        extra_query={"more": Choice.NAME},
+    )
+    sent = encode_submission(Audio(b"RIFF", content_type=Choice.WAV), options)
+    assert dict(sent.query) == {
+        "name": "A & B",
+        "languageCode": "en-US",
+        "mode": "phone",
+        "more": "A & B",
+    }
+    assert "name=A%20%26%20B" in sent.target
+    assert [f"{value}" for _, value in sent.headers] == ["audio/wav"]
+    listed = calls.conversations(order=Choice.LATEST_FIRST)  # type: ignore[arg-type]
+    assert listed.target == "/v1/conversations?order=desc"
+    assert (
+        calls.stored("trackers", name=Choice.NAME).target == "/v1/manage/trackers?name=A%20%26%20B"
+    )
+    flags = dict.fromkeys(("paragraphs", "speakers", "all_phrases", "insight_phrases"))
+    assert bodies.transcript(Choice.SRT, **flags) == {"contentType": "text/srt"}
+    assert criteria({Choice.SRT: Choice.PHONE}) == "conversation.metadata.srt==phone"
+    assert criteria({Choice.SRT: Choice.NAME}) == 'conversation.metadata.srt=="A & B"'

@@ -78,6 +78,11 @@ def test_settings_that_are_none_are_left_out():
     assert live.start_request("x", settings) == live.start_request("x", {})
 
 
+def test_empty_lists_are_left_out():
+    settings: StreamSettings = {"insight_types": [], "trackers": (), "custom_vocabulary": iter("")}
+    assert live.start_request("x", settings) == live.start_request("x", {})
+
+
 def test_extra_parameters_go_beside_the_ones_with_a_setting_at_every_depth():
     recognition = {"engine": "new"}
     extra: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import sqlite3
@@ -19,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio._log import Log
 from symbl_aio._threads import Threads, in_a_thread
 from symbl_aio.durable._database import sqlite
 from symbl_aio.durable._database.faults import is_forbidden, is_missing_object, passes
@@ -27,7 +27,7 @@ from symbl_aio.durable._database.tables import QUEUE_NAME, Tables
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("symbl_aio.durable")
+_LOG = Log("symbl_aio.durable")
 
 SCHEMA: Final = "symbl_aio"
 """Default schema of the tables in PostgreSQL."""

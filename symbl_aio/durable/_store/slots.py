@@ -6,7 +6,6 @@ of it blocks.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import cached_property
 from math import ceil
@@ -15,13 +14,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from symbl_aio._log import Log
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable._database.schema import mark_heads
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable.items import Attempt
 
-_LOG = logging.getLogger("symbl_aio.durable")
+_LOG = Log("symbl_aio.durable")
 
 
 class _Overview(NamedTuple):
