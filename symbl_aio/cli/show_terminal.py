@@ -418,7 +418,7 @@ class Bars:
         return self._console.encoding.startswith("utf")
 
     def _line(self, row: Row) -> Text:
-        # Its state is what a row is for: the bar gives way to it, and then the name.
+        # A row is there for its state: the bar gives way to it, and then the name.
         room = self._console.width - 2 - cell_len(row.state)
         name = row.name
         if room - cell_len(name) <= _SHORTEST_BAR:
