@@ -101,9 +101,8 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
     with container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=_RATE)
         waiting = bytearray()
-        for frame in _decoded(container):
-            for part in resampler.resample(frame):
-                waiting += bytes(part.planes[0])[: part.samples * 2]
+        for part in _resampled(container, resampler):
+            waiting += bytes(part.planes[0])[: part.samples * 2]
             while len(waiting) >= size:
                 yield bytes(waiting[:size])
                 del waiting[:size]
@@ -111,11 +110,13 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
             yield bytes(waiting)
 
 
-def _decoded(container: Any) -> Iterator[Any]:
+def _resampled(container: Any, resampler: Any) -> Iterator[Any]:
     from av.error import FFmpegError
 
     try:
-        yield from container.decode(audio=0)
+        for frame in container.decode(audio=0):
+            yield from resampler.resample(frame)
+        yield from resampler.resample(None)
     except FFmpegError as error:
+        # Of more than eight channels, for example, it is unknown where they stand.
         raise MediaRejectedError("the recording cannot be decoded to its end") from error
-    yield None  # which flushes the resampler

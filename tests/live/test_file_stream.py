@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,19 @@ def test_what_is_no_recording_is_refused(tmp_path: Path):
     path.write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(MediaRejectedError, match="cannot be decoded"):
         open_samples(path, 1.0)
+
+
+@pytest.mark.asr
+def test_a_recording_of_more_channels_than_pyav_mixes_is_refused(tmp_path: Path):
+    path = tmp_path / "many.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((9, 3, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(9 * 3 * 1600))
+    samples = open_samples(path, 0.1)
+
+    with pytest.raises(MediaRejectedError, match="cannot be decoded"):
+        samples.read()
+    samples.close()
 
 
 async def test_settings_that_can_be_read_once_are_kept(peer: Peer, tmp_path: Path):
