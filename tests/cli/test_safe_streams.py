@@ -368,6 +368,21 @@ def test_there_are_never_more_rows_than_the_screen_has(height):
     bars.close()
 
 
+@pytest.mark.parametrize("width", [44, 60, 80])
+def test_the_state_of_a_row_is_seen_in_a_narrow_terminal(width):
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=9)
+    bars = Bars(console, shown=True)
+    bars.set("all", "all".ljust(28), 0.5, "1,234 of 5,000  3.2 a second")
+    bars.set("one", "a-long-name-of-a-call-9.wav".ljust(28), 0.5, "uploading  1.2 GB of 3.4 GB")
+
+    drawn = str(bars._render())
+
+    assert "1,234 of 5,000  3.2 a second" in drawn
+    assert "uploading  1.2 GB of 3.4 GB" in drawn
+    assert "9.wav" in drawn
+    bars.close()
+
+
 async def test_a_thousand_lines_do_not_redraw_a_thousand_times():
     class Counted(Bars):
         draws = 0
