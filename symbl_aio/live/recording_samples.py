@@ -112,7 +112,8 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
 
 
 def _resampled(av: Any, container: Any) -> Iterator[Any]:
-    resampler, taken = None, None
+    resampler: Any = None
+    taken: tuple[object, ...] = ()
     for frame in _decoded(av, container):
         form = frame.format.name, frame.layout.name, frame.sample_rate
         # Recordings that were joined, or are of a device that was changed, may change it midway.
