@@ -200,7 +200,8 @@ class ItemSteps:
         try:
             job = await self._sender.send(attempt, row, content)
         except AmbiguousSubmissionError as error:
-            _LOG.warning("item %s is in doubt: %s", attempt.key, error)
+            # Its own text is for callers of the client: an operator has no error.reconcile().
+            _LOG.warning("item %s is in doubt: %s", attempt.key, error.__cause__ or error)
             return StepResult("in_doubt", has_webhook)
         except ClientClosedError:
             await _park_until_exit()
