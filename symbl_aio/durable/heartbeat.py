@@ -71,7 +71,7 @@ class Heartbeat:
         self._leaving = False
         self._draining = False
         self._ahead: dict[tuple[str, float], float] = {}
-        """When a worker's heartbeat was first seen here, which is later than the database's clock."""
+        """When heartbeats were first seen here that are later than the database's clock."""
         self.evicted = asyncio.Event()
         """Set when this worker must end: others evicted it, or there is a ``failure``."""
         self.failure: ConfigurationError | OutboxUnavailableError | None = None
