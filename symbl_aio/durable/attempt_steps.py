@@ -23,6 +23,7 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._callback_checks import ends_program
 from symbl_aio._log import Log
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
@@ -410,5 +411,7 @@ def _emit(observers: Sequence[ItemObserver], row: Any) -> None:
     for observer in observers:
         try:
             observer(event)
-        except (Exception, asyncio.CancelledError):
+        except BaseException as error:
+            if ends_program(error):
+                raise
             _LOG.exception("an observer failed")
