@@ -32,9 +32,8 @@ NARROW = ("cp1252", "ascii", "latin-1", "ascii:strict")
 
 @pytest.mark.parametrize("encoding", NARROW)
 async def test_text_degrades_where_the_encoding_is_narrow(encoding, symbl, tmp_path):
-    shell = Shell(
-        SYMBL_BASE_URL=symbl.base_url, PYTHONIOENCODING=encoding, PYTHONUTF8="0", **CREDENTIALS
-    )
+    narrow = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
+    shell = Shell(SYMBL_BASE_URL=symbl.base_url, **narrow, **CREDENTIALS)
     talk = tmp_path / "talk 会議 \udcff.mp4"
     talk.write_bytes(INAUGURAL.read_bytes())
     symbl.register_transcript("Ελληνικά ✓")
