@@ -188,7 +188,7 @@ endef
 # collects all tests. PARALLEL= runs them in one.
 PARALLEL ?= -n 4 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/live tests/test_calls.py tests/protocol/test_decode_models.py \
-	tests/contrib/test_fastapi.py tests/contrib/test_live.py tests/contrib/test_answers.py \
+	tests/protocol/test_bad_answers.py tests/contrib/test_fastapi.py tests/contrib/test_live.py tests/contrib/test_answers.py \
 	tests/contrib/test_form_parser.py tests/contrib/test_service_outbox.py
 NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox_commands.py tests/contrib/test_service_outbox.py
 FLOORS = $(shell sed -n -e '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' \

@@ -26,6 +26,11 @@ _IDLE: Final = 10.0
 _MAX_LOST: Final = 64
 GRACE: Final = 1.0
 """Seconds that a cancelled caller waits for its thread."""
+MOMENT: Final = 0.1
+"""Seconds by which a time limit is longer than was asked for.
+
+A process that stood still finds its timers due before it sees what came meanwhile.
+"""
 
 
 class Stalled(Exception):  # noqa: N818
@@ -180,7 +185,13 @@ class Watch:
         loop = asyncio.get_running_loop()
         until = loop.time() + (self.seconds if seconds is None else seconds)
         cancelled: asyncio.CancelledError | None = None
-        while not waited.done() and (left := until - loop.time()) > 0:
+        has_moment = False
+        while not waited.done():
+            if (left := until - loop.time()) <= 0:
+                if cancelled is not None or has_moment:
+                    break
+                # The thread goes on when a process that stood still does.
+                left, has_moment = MOMENT, True
             try:
                 await asyncio.wait({waited}, timeout=left)
             except asyncio.CancelledError as error:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
+from symbl_aio._callback_checks import is_own_cancellation
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import type_name
 from symbl_aio._log import Log
@@ -127,6 +128,11 @@ async def outcomes(
                     task.add_done_callback(ready.put_nowait)
                 index += 1
                 check_open()
+        except asyncio.CancelledError as error:
+            if is_own_cancellation(error):
+                raise
+            # Else the caller's task would end as a cancelled one, which a TaskGroup passes over.
+            raise RuntimeError("the work of the sources was cancelled") from error
         finally:
             ready.put_nowait(None)  # no more sources
 

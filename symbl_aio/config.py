@@ -132,6 +132,9 @@ class Polls:
     ended, about ``age_factor`` of the usual age apart and within the same bounds. Of a recording
     of known length, jobs of about that length count. While webhooks report every end, the other
     polls only look for a lost one, at long intervals.
+
+    A time to come back that the server names in answer to a poll (``Retry-After``) holds the
+    polls of all jobs, for ``ceiling`` seconds at most.
     """
 
     age_factor: float = field(default=0.1, validator=positive_setting)

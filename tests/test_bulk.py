@@ -243,3 +243,16 @@ def test_an_iteration_left_half_read_ends_with_its_loop(caplog: pytest.LogCaptur
 
     assert left
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_sources_whose_own_work_was_cancelled_do_not_cancel_the_caller(server: LocalSymbl):
+    async def sources() -> AsyncIterator[Text]:
+        yield Text("Hello.")
+        raise asyncio.CancelledError
+
+    done = 0
+    async with server.client(**QUICK) as symbl:
+        with pytest.raises(RuntimeError, match="work of the sources was cancelled"):
+            async for outcome in symbl.map(sources()):
+                done += outcome.ok
+    assert done == 1

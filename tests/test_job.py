@@ -12,12 +12,14 @@ from aiohttp import web
 
 from symbl_aio import (
     ConfigurationError,
+    Event,
     JobFailedError,
     JobLostError,
     JobStatus,
     JobTimeoutError,
     Limits,
     NotFoundError,
+    PollFailed,
     Polls,
     ServerError,
     Text,
@@ -366,6 +368,27 @@ async def test_polls_that_fail_only_delay(server: LocalSymbl) -> None:
         for fault in ("status:500", "status:503", "reset", "garbage", "half_answer", "status:429"):
             server.inject(fault, on="job")
         await (await symbl.submit(Text("Hello.")))
+
+
+async def test_a_time_to_come_back_holds_the_polls_of_all_jobs(server: LocalSymbl) -> None:
+    held = asyncio.Event()
+
+    def observer(event: Event) -> None:
+        if isinstance(event, PollFailed):
+            held.set()
+
+    polls = Polls(floor=0.002, age_factor=0.01, ceiling=60, per_second=5000)
+    async with server.client(observers=[observer], **{**QUICK, "polls": polls}) as symbl:
+        server.hold_jobs()
+        jobs = [await symbl.submit(Text("Hello.")) for _ in range(10)]
+        server.inject("retry_after:429:60", on="job")
+        await held.wait()
+        before = symbl.stats().polls
+        for _ in range(20):
+            await jobs[0].refresh()
+        # Those that were on their way are answered.
+        assert symbl.stats().polls <= before + 20 + len(jobs)
+        await symbl.aclose(drain="none")
 
 
 async def test_an_old_job_that_is_attached_again_is_not_lost_to_one_poll_that_fails(

@@ -313,7 +313,7 @@ def test_plain_http_is_refused_unless_it_stays_on_this_machine(url: str) -> None
     assert Config(base_url=url, allow_http=True).base_url
 
 
-@table("url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"])
+@table("url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080"])
 def test_plain_http_is_taken_for_loopback(url: str) -> None:
     assert Config(base_url=url).base_url == url
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from symbl_aio._threads import Stalled, Threads, Watch, in_a_thread
+from tests.support import LoopClock
 
 
 class Hanging:
@@ -139,6 +140,19 @@ async def test_a_thread_that_cannot_start_is_told_unless_another_one_comes_to_it
     hanging.gate.set()
     assert await first == "late"
     assert await asyncio.wrap_future(second) == 2
+
+
+async def test_a_thread_that_returns_as_the_process_goes_on_is_in_time(make, monkeypatch):
+    """The machine slept while the thread read."""
+    clock, gate = LoopClock(monkeypatch), threading.Event()
+    watch = Watch(make(1), 60.0)
+
+    def go_on() -> None:
+        clock.ahead += 3600
+        gate.set()
+
+    asyncio.get_running_loop().call_soon(go_on)
+    assert await watch.run(gate.wait)
 
 
 async def test_a_thread_of_its_own_needs_no_other():

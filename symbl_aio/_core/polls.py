@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush
@@ -21,9 +20,9 @@ from typing import Final
 
 from attrs import define
 
+from symbl_aio._core.rates import Budget
 from symbl_aio.config import Polls
 
-_BURST_SECONDS: Final = 0.1
 HINT_GAP: Final = 1.0
 """Seconds between two hinted polls of one job, so that a leaked webhook URL costs little."""
 _TRUSTED: Final = 3
@@ -36,28 +35,6 @@ _FEWEST: Final = 8
 _LEARNING_COST: Final = 100
 """Running jobs, for each new end, from which it is worth its CPU to learn."""
 _NOT_PLANNED: Final = inf  # the time of the next poll while a job is polled
-RATE_WINDOW: Final = 10
-"""Seconds over which the rate of polls is measured."""
-
-
-class Budget:
-    """At most ``rate`` a second: evenly spread, with a tenth of a second's worth at once."""
-
-    def __init__(self, rate: float) -> None:
-        self._gap = 1 / rate
-        self._burst = max(0.0, _BURST_SECONDS - self._gap)
-        self._free_at = float("-inf")
-
-    def take(self, now: float) -> bool:
-        """Use one up. Returns whether there was one."""
-        if self._free_at - self._burst > now:
-            return False
-        self._free_at = max(self._free_at, now) + self._gap
-        return True
-
-    def next_at(self) -> float:
-        """Return when the next one becomes available."""
-        return self._free_at - self._burst
 
 
 @define(eq=False, weakref_slot=False)
@@ -179,6 +156,11 @@ class PollPlan:
         if self._heap:
             due += self._take(self._heap, self._ordinary, now, most - len(due), hinted=False)
         return due
+
+    def hold(self, until: float) -> None:
+        """Return no job from ``due`` before ``until``: the server named a time to come back."""
+        self._ordinary.hold(until)
+        self._hinted.hold(until)
 
     def next_at(self) -> float | None:
         """Return when ``due`` returns a job again; ``None`` while nothing is planned."""
@@ -415,26 +397,3 @@ def _median(ages: Sequence[float], seen: Sequence[int]) -> float:
         if outlive < 0.5 - 1e-9:
             return age
     return ages[-1]
-
-
-class RateMeter:
-    """Events per second, over the last ``RATE_WINDOW`` whole seconds and the running one.
-
-    One count for each second, not one for each event: small objects that live for seconds,
-    allocated at the busiest time, keep Python from returning the memory around them.
-    """
-
-    def __init__(self) -> None:
-        self._counts: deque[tuple[int, int]] = deque(maxlen=RATE_WINDOW + 1)
-
-    def count(self, now: float) -> None:
-        """Record one event. ``now``: seconds, never less than before."""
-        second, before = int(now), 0
-        if self._counts and self._counts[-1][0] == second:
-            _, before = self._counts.pop()
-        self._counts.append((second, before + 1))
-
-    def rate(self, now: float) -> float:
-        """Return the events per second."""
-        since = int(now) - RATE_WINDOW
-        return sum(count for second, count in self._counts if second >= since) / (now - since)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 from math import inf
 from types import TracebackType
-from typing import Final
 
-_MOMENT: Final = 0.1
-"""Seconds by which a deadline is longer than was asked for."""
+from symbl_aio._threads import MOMENT
 
 
 class Deadlines:
@@ -47,7 +45,7 @@ class Deadlines:
             else:
                 # A process that stood still finds its timers due before it has read what
                 # arrived meanwhile: an answer, perhaps, without which a submission is ambiguous.
-                deadline.at, deadline.has_moment = now + _MOMENT, True
+                deadline.at, deadline.has_moment = now + MOMENT, True
         if self.open:
             self.watch(min(self.open, key=lambda deadline: deadline.at))
 

@@ -13,7 +13,8 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from symbl_aio._core.polls import PollPlan, RateMeter
+from symbl_aio._core.polls import PollPlan
+from symbl_aio._core.rates import RateMeter
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.tasks import Tasks
@@ -22,6 +23,7 @@ from symbl_aio._protocol import answers, calls
 from symbl_aio._shared_futures import result_of
 from symbl_aio.config import Polls
 from symbl_aio.errors import (
+    APIError,
     AuthenticationError,
     JobFailedError,
     JobLostError,
@@ -182,6 +184,8 @@ class Poller:
         error = polling.exception()
         if error is not None or self._failing_since is not None:
             self._record_health(error)
+        if isinstance(error, APIError) and error.retry_after is not None:
+            self._plan.hold(now + min(error.retry_after, self._policy.ceiling))
         status = job.status
         if status.is_terminal:
             self._plan.ended(job.id, now, jitter=self._jitter())

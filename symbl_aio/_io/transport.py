@@ -51,6 +51,9 @@ _WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(
 )
 """Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
 
+_REFUSAL_BYTES: Final = 2**20
+"""Bytes of a refusal that are read. Its message is short, and only a part of it is ever shown."""
+
 _OPENING_SOCKET: Final = ContextVar("_OPENING_SOCKET", default=False)
 """Whether this task opens a WebSocket, rather than sends another request of the same session."""
 
@@ -286,10 +289,12 @@ class Transport:
             )
 
     async def _read_capped(self, response: aiohttp.ClientResponse) -> bytes:
-        most = self._config.limits.answer_bytes
         # A refusal is one by its status: it may be cut off by the server's closing in the
         # middle of our body, or be longer than will be read.
         refused = response.status >= 300
+        most = self._config.limits.answer_bytes
+        if refused:
+            most = min(most, _REFUSAL_BYTES)
         content = response.content
         parts: list[bytes] = []
         size = 0

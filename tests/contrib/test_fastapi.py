@@ -157,6 +157,23 @@ async def test_a_mistake_of_the_program_is_logged_and_no_bad_request(
         assert cause in caplog.messages[-1]
 
 
+async def test_the_lifespan_of_a_mounted_application_does_not_run_and_the_log_says_so(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+):
+    symbl, app = Symbl(**settings(server)), FastAPI()
+    below = FastAPI(lifespan=symbl.lifespan)
+    symbl.handle_errors(below)
+    app.mount("/below", below)
+
+    @below.get("/jobs")
+    async def jobs(client: Client) -> int:
+        return client.stats().jobs
+
+    async with serving(app) as url:
+        assert (await get(f"{url}/below/jobs"))[0] == 500
+    assert "outermost" in caplog.messages[-1]
+
+
 async def test_before_the_start_the_routes_ask_to_come_back(server: LocalSymbl):
     app = FastAPI()
     app.include_router(Symbl(**settings(server)).router)

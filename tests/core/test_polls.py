@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from symbl_aio._core.polls import Budget, CompletionTimes, PollPlan
+from symbl_aio._core.polls import CompletionTimes, PollPlan
+from symbl_aio._core.rates import Budget
 from symbl_aio.config import Polls
 from tests.tables import table
 
@@ -446,6 +447,18 @@ def test_a_budget_does_not_add_up_while_it_is_unused():
     budget.take(0)
 
     assert sum(budget.take(1000) for _ in range(100)) == 5
+
+
+def test_polls_that_are_held_start_again_at_their_time_and_their_rate():
+    plan = plan_of(*(f"job {number}" for number in range(100)), policy=Polls(per_second=50))
+    plan.hint("job 7", 0)
+    plan.hold(60)
+    plan.hold(30)  # a shorter one does not end it
+
+    assert plan.due(59.9, 100) == []
+    assert plan.next_at() == pytest.approx(60)
+    assert sum(1 for _, by_hint in plan.due(60.001, 100) if not by_hint) == 1
+    assert sum(len(plan.due(60 + step / 100, 100)) for step in range(1, 201)) <= 106
 
 
 @table("rate", [0.2, 1, 10, 50])

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -600,6 +601,29 @@ async def test_an_answer_that_comes_twice_is_not_that_of_the_next_request(serve,
     assert await send("third") == "2 third"
 
 
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="its clock is that of Linux")
+@pytest.mark.parametrize("sleeps", [True, False])
+async def test_no_connection_is_used_that_is_older_than_a_sleep_of_the_machine(
+    serve, connect, monkeypatch, sleeps
+):
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(200)
+        await exchange.request()
+        if sleeps:  # a router has forgotten the connection meanwhile
+            exchange.reset()
+        else:
+            await exchange.answer(200)
+
+    server = await serve(script)
+    transport = connect(server.base_url)
+    await transport.send(PUT, {}, body_of(b"ab"))
+    now = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: now(clock) + 3600 * sleeps)
+    await transport.send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 1 + sleeps
+
+
 async def test_a_server_that_speaks_first_is_not_connected_to_for_ever(serve, connect):
     async def script(exchange):
         await exchange.raw(b"220 mail.example.com ESMTP\r\n")
@@ -631,6 +655,26 @@ async def test_a_refusal_longer_than_will_be_read_is_still_a_refusal(serve, conn
     answer = await connect(server.base_url, limits=Limits(answer_bytes=1000)).send(READ, {})
     assert answer.status == status
     assert len(answer.text) <= 1000
+
+
+async def test_of_a_refusal_no_more_is_read_than_can_be_shown(serve, connect):
+    sent, gone = 0, asyncio.Event()
+
+    async def script(exchange):
+        nonlocal sent
+        await exchange.request()
+        await exchange.raw(b"HTTP/1.1 502 So\r\nContent-Length: %d\r\n\r\n" % (128 * MIB))
+        try:
+            for _ in range(128):
+                await exchange.raw(bytes(MIB))
+                sent += 1
+        finally:
+            gone.set()
+
+    answer = await connect((await serve(script)).base_url).send(READ, TOKEN)
+    assert (answer.status, len(answer.text)) == (502, MIB)
+    await gone.wait()
+    assert sent < 32  # what the buffers of both sides hold
 
 
 async def test_an_answer_above_the_limit_is_not_read(serve, connect):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.http_json import ApiError
@@ -25,7 +27,7 @@ class Transport:
         return ("10.0.0.1", 1) if name == "peername" else None
 
 
-def request(headers: dict[str, str]) -> Any:
+def request(headers: Mapping[str, str]) -> Any:
     return make_mocked_request("GET", "/", headers=headers, transport=Transport())
 
 
@@ -44,6 +46,18 @@ def test_only_a_trusted_proxy_is_believed(proxies: list[str], client: str, origi
 
     assert origins.client(request(PROXY)) == client
     assert origins.origin(request(PROXY)) == origin
+
+
+def test_lines_of_one_header_are_one_list() -> None:
+    origins = Origins(proxies=["10.0.0.0/8"])
+    # HAProxy, for one, leaves the line of the caller alone and adds one of its own.
+    invented = [("Host", "x")]
+    invented += [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")]
+    invented += [("X-Forwarded-Proto", "http"), ("X-Forwarded-Proto", "https")]
+    invented += [("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Host", "symbl.example.com")]
+
+    assert origins.client(request(CIMultiDict(invented))) == "203.0.113.9"
+    assert origins.origin(request(CIMultiDict(invented))) == "https://symbl.example.com"
 
 
 @table("forwarded", ["", "unknown", "unknown, ", "'; drop", "::1, _hidden"])

@@ -319,10 +319,15 @@ class Conversation:
         self._analysis = self._analytics = None
 
     def update_member(self, member_id: str, name: str, email: str | None) -> None:
-        """Change a member everywhere; members with the same email become one."""
-        member = evolve(self.members[member_id], name=name, email=email)
-        key = (email or name).casefold()
-        existing_id = self.aliases.get(key, member_id)
+        """Change a member everywhere; members with the same email become one.
+
+        Two with the same name stay two: they may be namesakes, or names that a caller swaps.
+        """
+        before = self.members[member_id]
+        member = evolve(before, name=name, email=email)
+        key = (email or "").casefold()
+        same = (m.id for m in self.members.values() if key and (m.email or "").casefold() == key)
+        existing_id = next(same, member_id)
         if existing_id != member_id:
             member = evolve(member, id=existing_id)
             del self.members[member_id]
@@ -331,7 +336,17 @@ class Conversation:
             alias: existing_id if target == member_id else target
             for alias, target in self.aliases.items()
         }
-        self.aliases[key] = existing_id
+        if key:
+            self.aliases[key] = existing_id
+        # A name that a later submission has is that of the member who has it now, if there is one.
+        for label in ((before.name or "").casefold(), name.casefold()):
+            named = (
+                m.id
+                for m in self.members.values()
+                if not m.email and (m.name or "").casefold() == label
+            )
+            if (holder := next(named, None)) is not None:
+                self.aliases[label] = holder
         self.replace_utterances(
             [
                 evolve(utterance, speaker=member)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import evolve
 
@@ -65,12 +65,18 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
     if not isinstance(events, list):
         raise ApiError(400, '"speakerEvents" is required and must be a list.')
     # All events are parsed before the first adds a member: a refusal changes nothing.
-    parsed = [_parse_event(event, f'"speakerEvents[{index}]') for index, event in enumerate(events)]
+    members = dict(conversation.members)
+    parsed = [
+        _parse_event(event, f'"speakerEvents[{index}]', members)
+        for index, event in enumerate(events)
+    ]
+    # By time: clients that gather the events of several speakers send them one after the other.
+    parsed.sort(key=lambda event: event[-1])
     turns: list[tuple[Speaker, float, float]] = []
     speaking_since: dict[str, float] = {}
     speakers: dict[str, Speaker] = {}
-    for kind, name, email, at in parsed:
-        speaker = conversation.get_or_add_speaker(name, email)
+    for kind, member, name, email, at in parsed:
+        speaker = member or conversation.get_or_add_speaker(name, email)
         assert speaker is not None
         speakers[speaker.id] = speaker
         if kind == "started_speaking":
@@ -83,7 +89,10 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
     return turns
 
 
-def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, float]:
+def _parse_event(
+    event: JSON, where: str, members: Mapping[str, Speaker]
+) -> tuple[str, Speaker | None, str | None, str | None, float]:
+    """Return the kind of an event, its member if the id is one's, name, email and second."""
     if not isinstance(event, dict):
         raise ApiError(400, f'{where}" must be an object.')
     kind, user, offset = event.get("type"), event.get("user"), event.get("offset")
@@ -94,9 +103,11 @@ def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, 
     name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
     if not is_name(name) or not is_name(email):
         raise ApiError(400, f'{where}.user" must have texts of at most {MAX_NAME} characters.')
-    if not name and not email:
+    # Clients have ids of their own, too.
+    member = members.get(str(user.get("id")))
+    if not name and not email and member is None:
         raise ApiError(400, f'{where}.user" must have a name or an email.')
     seconds, nanos = (read_number(offset.get(unit, 0)) for unit in ("seconds", "nanos"))
     if not isinstance(seconds, int | float) or not isinstance(nanos, int | float):
         raise ApiError(400, f'{where}.offset" must have numbers: "seconds", "nanos".')
-    return str(kind), name, email, seconds + nanos / 1e9
+    return str(kind), member, name, email, seconds + nanos / 1e9

@@ -76,7 +76,9 @@ def restore_backup(file: Path, data: Path) -> None:
         file.open("rb") as stream,
         closing(claim(data, patience=0)),
     ):
-        if (data / DATABASE).exists() and (data / DATABASE).stat().st_size:
+        # A log of another database would be read into the restored one.
+        logs = (data / f"{DATABASE}-{end}" for end in ("wal", "journal"))
+        if any(file.exists() and file.stat().st_size for file in (data / DATABASE, *logs)):
             raise DataDirectoryError(f"{data} has data already; restore into another directory")
         with _work_directory(data) as work:
             try:

@@ -245,6 +245,61 @@ async def test_a_member_can_be_renamed_everywhere(caller: Any) -> None:
     assert message["from"] == new
 
 
+async def test_the_names_of_two_members_can_be_swapped(caller: Any) -> None:
+    path = await conversation(caller, "Ann: I begin.", "Bob: I go on.")
+    members = (await caller.get(f"{path}/members")).body["members"]
+    ann, bob = (member["id"] for member in members)
+
+    for member, name in ((ann, "Bob"), (bob, "Ann")):
+        answer = await caller.put(f"{path}/members/{member}", {"id": member, "name": name})
+        assert answer.status == 200
+    assert (await caller.get(f"{path}/members")).body["members"] == [
+        {"id": ann, "name": "Bob"},
+        {"id": bob, "name": "Ann"},
+    ]
+    # What is said later under a name is of the member who has it now.
+    await caller.text("Ann: I ask.", "Bob: I answer.", into=path.rpartition("/")[2])
+    await caller.server.until(lambda: not caller.server.unfinished)
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [(m["text"], m["from"]["id"], m["from"]["name"]) for m in messages] == [
+        ("I begin.", ann, "Bob"),
+        ("I go on.", bob, "Ann"),
+        ("I ask.", bob, "Ann"),
+        ("I answer.", ann, "Bob"),
+    ]
+
+
+async def test_what_is_said_later_under_the_old_name_is_of_the_renamed_member(caller: Any) -> None:
+    path = await conversation(caller, "Speaker: I begin.")
+    (member,) = (await caller.get(f"{path}/members")).body["members"]
+    await caller.put(f"{path}/members/{member['id']}", {"id": member["id"], "name": "Ann"})
+    await caller.text("Speaker: I go on.", into=path.rpartition("/")[2])
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [m["from"]["name"] for m in messages] == ["Ann", "Ann"]
+    assert len((await caller.get(f"{path}/members")).body["members"]) == 1
+
+
+async def test_members_become_one_by_the_address_that_they_have_now(caller: Any) -> None:
+    path = await conversation(caller, "Ann: I begin.", "Bob: I go on.")
+    members = (await caller.get(f"{path}/members")).body["members"]
+    ann, bob = (member["id"] for member in members)
+
+    async def put(member: str, name: str, email: str) -> list[Any]:
+        body = {"id": member, "name": name, "email": email}
+        assert (await caller.put(f"{path}/members/{member}", body)).status == 200
+        found: list[Any] = (await caller.get(f"{path}/members")).body["members"]
+        return found
+
+    await put(ann, "Ann", "first@example.test")
+    await put(ann, "Ann", "ann@example.test")
+    assert len(await put(bob, "Bob", "First@example.test")) == 2
+    assert await put(bob, "Anna", "Ann@example.test") == [
+        {"id": ann, "name": "Anna", "email": "Ann@example.test"}
+    ]
+
+
 async def test_a_member_that_is_renamed_without_an_address_keeps_it(caller: Any) -> None:
     said = {"payload": {"content": "Hi."}, "from": {"name": "Ann", "email": "ann@example.test"}}
     answer = await caller.request("POST", "/v1/process/text", json={"messages": [said]})

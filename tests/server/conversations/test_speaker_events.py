@@ -52,6 +52,43 @@ async def test_messages_get_the_speaker_of_most_of_their_time(caller: Any, path:
     assert messages[0]["from"]["email"] == "Ann@example.test"
 
 
+async def test_events_have_the_order_of_their_times(caller: Any, path: str) -> None:
+    events = [
+        event("started_speaking", "Ann", 0),
+        event("started_speaking", "Ann", 20),
+        event("stopped_speaking", "Ann", 24),
+        event("stopped_speaking", "Ann", 4),
+        event("stopped_speaking", "Bob", 8),
+        event("started_speaking", "Bob", 4),
+    ]
+    await caller.put(f"{path}/speakers", {"speakerEvents": events})
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [m["from"].get("name") for m in messages] == ["Ann", "Bob", "Ann"]
+
+
+async def test_the_id_of_a_member_names_it(caller: Any, path: str) -> None:
+    def turn(user: dict[str, str], start: int, end: int) -> list[dict[str, Any]]:
+        return [
+            {"type": kind, "user": user, "offset": {"seconds": at, "nanos": 0}}
+            for kind, at in (("started_speaking", start), ("stopped_speaking", end))
+        ]
+
+    events = turn({"id": "1", "name": "Ann"}, 0, 4) + turn({"id": "2", "name": "Bob"}, 4, 8)
+    await caller.put(f"{path}/speakers", {"speakerEvents": events})
+    members = (await caller.get(f"{path}/members")).body["members"]
+    ann, bob = (member["id"] for member in members)
+    # Of two namesakes the id alone says which one speaks.
+    await caller.put(f"{path}/members/{bob}", {"id": bob, "name": "Ann"})
+    events = turn({"id": bob, "name": "Ann"}, 0, 4) + turn({"id": ann}, 4, 8)
+    assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 200
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [m["from"].get("id") for m in messages] == [bob, ann, None]
+    events = turn({"id": "unknown"}, 0, 4)
+    assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 400
+
+
 async def test_a_speaker_without_a_stop_event_speaks_until_the_end(caller: Any, path: str) -> None:
     await caller.put(f"{path}/speakers", {"speakerEvents": [event("started_speaking", "Ann", 3)]})
 

@@ -146,10 +146,6 @@ async def test_a_socket_outlives_the_limits_of_requests(live_of: StartLive) -> N
     assert speaker.texts()[0].startswith("[60.0 s")
 
 
-@pytest.mark.skipif(
-    [int(part) for part in aiohttp.__version__.split(".")[:2]] < [3, 14],
-    reason="a server for others needs a newer aiohttp: the extra server",
-)
 @pytest.mark.parametrize(
     "data",
     [

@@ -207,3 +207,18 @@ async def test_the_secret_that_was_made_up_is_the_same_after_a_restore(
     restored = tmp_path / "again" / APPLICATIONS
     assert restored.read_text() == "app:hash\n"
     assert restored.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("end", ["wal", "journal"])
+async def test_a_log_of_another_database_is_not_mixed_with_a_backup(
+    stored: Caller, data: Path, tmp_path: Path, end: str
+) -> None:
+    await asyncio.to_thread(write_backup, data, tmp_path / "backup.tar")
+    target = tmp_path / "again"
+    target.mkdir()
+    (target / f"symbl.sqlite3-{end}").write_bytes(b"pages")
+
+    with pytest.raises(StorageError, match="has data already"):
+        await asyncio.to_thread(restore_backup, tmp_path / "backup.tar", target)
+
+    assert (target / f"symbl.sqlite3-{end}").read_bytes() == b"pages"

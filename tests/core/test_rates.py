@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.polls import RATE_WINDOW, RateMeter
+from symbl_aio._core.rates import RATE_WINDOW, RateMeter
 
 
 def test_nothing_has_no_pace():
