@@ -461,7 +461,7 @@ async def test_an_item_that_nobody_can_read_is_refused_and_says_why(two: Two) ->
     assert "not foreseen" in str((await two.item("one")).error)
 
 
-HOOKS = {"webhook_base_url": "https://example.com/hooks", "webhook_secret": SECRET}
+HOOKS: dict[str, Any] = {"webhook_base_url": "https://example.com/hooks", "webhook_secret": SECRET}
 HOLOGRAM = {"media": {"kind": "hologram"}, "options": None}
 NEW_OPTION = {
     "media": {"kind": "text", "messages": [{"text": "One."}]},

@@ -52,7 +52,9 @@ async def test_a_callers_function_that_exits_ends_no_worker(
         calls += 1
         if calls == 1:
             raise SystemExit("no vault")
-        return str(server._tokens.issue(server.app_id, server.app_secret)[0])
+        issued = server._tokens.issue(server.app_id, server.app_secret)
+        assert issued is not None
+        return issued[0]
 
     def observer(_event: object) -> None:
         raise SystemExit("no metrics")
