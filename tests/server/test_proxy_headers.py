@@ -48,6 +48,26 @@ def test_only_a_trusted_proxy_is_believed(proxies: list[str], client: str, origi
     assert origins.origin(request(PROXY)) == origin
 
 
+@table(
+    "forwarded,client",
+    [
+        ("203.0.113.9:4711", "203.0.113.9"),  # as Azure's gateways write it
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0.5", "fe80::1%eth0.5"),
+        ('203.0.113.9%x "GET /forged" 200', "10.0.0.1"),
+        ('fe80::1%x "GET /forged" 200', "10.0.0.1"),
+    ],
+)
+def test_a_port_is_no_part_of_an_address_and_a_text_behind_it_none(
+    forwarded: str, client: str
+) -> None:
+    origins = Origins(proxies=["10.0.0.0/8"])
+
+    assert origins.client(request({"Host": "x", "X-Forwarded-For": forwarded})) == client
+
+
 def test_lines_of_one_header_are_one_list() -> None:
     origins = Origins(proxies=["10.0.0.0/8"])
     # HAProxy, for one, leaves the line of the caller alone and adds one of its own.
