@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -27,6 +28,9 @@ logger = logging.getLogger("symbl_aio.server")
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+# Host names that are looked up at a time, for one application.
+_LOOKUPS = 4
 
 # Not public, and some versions of Python do not know it yet: NAT64 of one's own, the site-local
 # addresses of old, addresses of segment routing and of documents.
@@ -77,6 +81,41 @@ def _reason(error: Exception) -> str:
         return "its certificate cannot be verified"
     number = getattr(error, "errno", None) or 0
     return os.strerror(number) if number > 0 else type(error).__name__
+
+
+class _Resolver(AbstractResolver):
+    """Ask the system for addresses, in threads of one application.
+
+    The event loop's are few, and a name server that does not answer holds one for many seconds.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, "symbl_aio server names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _look_up, host, port, family)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    results: list[ResolveResult] = []
+    for kind, _, protocol, _, address in socket.getaddrinfo(
+        host, port, family=family, type=socket.SOCK_STREAM
+    ):
+        # A link-local address is one only with the name of its interface.
+        name, service = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        results.append(
+            ResolveResult(
+                hostname=host, host=name, port=int(service), family=kind, proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+        )  # fmt: skip
+    return results
 
 
 class _PublicAddressResolver(AbstractResolver):
@@ -205,7 +244,7 @@ class OutboundClient:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            resolver = self._resolver or aiohttp.ThreadedResolver()
+            resolver = self._resolver = self._resolver or _Resolver()
             if not self._allow_private:
                 resolver = _PublicAddressResolver(resolver, self._allowed)
             self._session = aiohttp.ClientSession(
@@ -228,3 +267,5 @@ class OutboundClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._resolver is not None:
+            await self._resolver.close()

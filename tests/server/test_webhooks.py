@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -175,6 +177,35 @@ async def test_hosts_that_answer_no_call_delay_no_call_to_others(
         await second.text("Hello.", webhookUrl=receiver.url)
         async with asyncio.timeout(30):  # longer than a call may wait
             await caller.server.until(lambda: len(receiver.calls) == 3)
+
+
+async def test_names_that_are_slow_to_resolve_delay_no_call_of_another_application(
+    start: Start, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def resolve(host: Any, *details: Any, **more: Any) -> Any:
+        if str(host).startswith("slow"):
+            ended.wait()  # for a name server that does not answer
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return look_up(host, *details, **more)
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    caller = await start(hosting=Hosting(apps={"app": "secret", "other": "secret"}))
+    second = Caller(caller.server)
+    try:
+        # More than the threads of the event loop.
+        for number in range(40):
+            await caller.text("Hello.", webhookUrl=f"http://slow{number}.test/")
+        second.token = await token_of(caller, "other")
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        await second.text("Hello.", webhookUrl=url)
+        async with asyncio.timeout(30):  # longer than a call may wait
+            await caller.server.until(lambda: len(receiver.calls) == 3)
+    finally:
+        ended.set()
+        await second.aclose()
 
 
 async def token_of(caller: Caller, app_id: str) -> str:
