@@ -6,7 +6,8 @@ import os
 import threading
 import wave
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, Final
 
 from symbl_aio._error_classes import ConfigurationError, MediaRejectedError, SymblError
@@ -55,7 +56,7 @@ def open_samples(path: str | os.PathLike[str], seconds: float) -> Samples:
             return _by_av(path, seconds)
         if reader.getsampwidth() == 2 and reader.getframerate() in _RATES:
             rate = reader.getframerate()
-            return Samples(rate, _of_wav(path, reader, max(1, int(rate * seconds))))
+            return Samples(rate, _of_wav(reader, max(1, int(rate * seconds))))
         reader.close()
         return _by_av(path, seconds)
     except OSError as error:
@@ -63,21 +64,17 @@ def open_samples(path: str | os.PathLike[str], seconds: float) -> Samples:
         raise MediaRejectedError(f"{os.fspath(path)} cannot be read ({why})") from None
 
 
-def _of_wav(
-    path: str | os.PathLike[str], reader: wave.Wave_read, count: int
-) -> Generator[bytes, None, None]:
+def _of_wav(reader: wave.Wave_read, count: int) -> Generator[bytes, None, None]:
     channels = reader.getnchannels()
     with reader:
-        while samples := reader.readframes(count):
+        read: Callable[[], bytes] = partial(reader.readframes, count)
+        if not reader.getnframes():
+            # An interrupted recorder leaves 0 as the length: the samples go on to the end of the
+            # file, which stands at the first of them. It may be a pipe, and open only once.
+            riff: Any = reader.getfp()
+            read = partial(riff.file.read, 2 * channels * count)
+        while samples := read():
             yield samples if channels == 1 else _mixed(samples, channels)
-        if reader.getnframes():
-            return
-        # An interrupted recorder leaves 0 as the length: the samples go on to the end of the file.
-        riff: Any = reader.getfp()
-        with open(os.fspath(path), "rb") as file:
-            file.seek(8 + riff.tell())
-            while samples := file.read(2 * channels * count):
-                yield samples if channels == 1 else _mixed(samples, channels)
 
 
 def _mixed(samples: bytes, channels: int) -> bytes:
