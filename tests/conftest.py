@@ -22,6 +22,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):  # which nohup has ignored
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# The suite means the same in every shell: what is set there for programs stays out of it.
+FOR_TESTS = ("SYMBL_AIO_CHROMIUM", "SYMBL_AIO_SCREENSHOT", "SYMBL_AIO_TEST_PG_URL")
+OF_PROGRAMS = (
+    "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+for name in tuple(os.environ):
+    if name.upper() in OF_PROGRAMS or (name.startswith("SYMBL_") and name not in FOR_TESTS):
+        del os.environ[name]
+os.environ["TERM"] = "xterm"
+
 settings.register_profile(
     "default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )

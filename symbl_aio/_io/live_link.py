@@ -138,10 +138,7 @@ class Link:
         except BROKEN:
             self.failed_on(socket)
         if account.handed_over > account.limit:
-            await self.until(self._has_room)
-
-    def _has_room(self) -> bool:
-        return self.account.has_room
+            await self.until(lambda: account.has_room)
 
     async def settle(self) -> None:
         """Wait until the server has received all audio, or the loss of it is known.
@@ -318,7 +315,16 @@ class Link:
         if event.state == "started_listening":
             self._on_listening(socket)
         elif event.state == "conversation_completed":
-            self.states.on_completed()
+            self._on_completed()
+
+    def _on_completed(self) -> None:
+        position, lost = self.account.lose()
+        self._report_gap()
+        # After a stop request the server has received all audio before it.
+        if lost and self.states.phase is Phase.LISTENING:
+            self._port.on_gap(0.0, position, lost)
+        self.for_audio = None
+        self.states.on_completed()
 
     def _on_listening(self, socket: Socket) -> None:
         self.states.on_listening()

@@ -20,7 +20,7 @@ from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
 from symbl_aio.cli.job_tokens import restored
 from symbl_aio.cli.listen_command import listen
 from symbl_aio.cli.report_command import report
-from symbl_aio.cli.runner import config, run, show_for, use_profile
+from symbl_aio.cli.runner import config, console_on, run, show_for, use_profile
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
 from symbl_aio.cli.upload.command import settle, upload
@@ -133,11 +133,10 @@ def demo(file: str | None, second: str | None, asr: Recognition, svg: str | None
 
     # The picture is drawn from the recorded lines; bars are redrawn and would be in it many times.
     out: Any = stdout()
-    errors: Any = stderr()
     console = (
-        Console(file=out, record=True, force_terminal=True, width=124) if svg else Console(file=out)
+        Console(file=out, record=True, force_terminal=True, width=124) if svg else console_on(out)
     )
-    screen = Screen(console, Console(file=errors), bars=svg is None)
+    screen = Screen(console, console_on(stderr()), bars=svg is None)
 
     async def main() -> int:
         code = await demonstration.run(file, second, asr, console, screen)

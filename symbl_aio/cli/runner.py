@@ -22,6 +22,8 @@ from symbl_aio.cli.show_json import Lines, Show
 from symbl_aio.cli.unfinished import PLAIN, Resumption
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from symbl_aio import Config
 
 _OF_DURABLE: Final = ("dbos", "psycopg", "sqlalchemy")
@@ -31,13 +33,19 @@ def show_for(as_json: bool, resumption: Resumption = PLAIN) -> Show:
     """Return the output of a command: JSON on stdout, or text on stdout and stderr."""
     if as_json:
         return Lines(stdout(), stderr(), resumption)
-    from rich.console import Console
-
     from symbl_aio.cli.show_terminal import Screen
 
-    out: Any = stdout()
-    errors: Any = stderr()
-    return Screen(Console(file=out), Console(file=errors), resumption=resumption)
+    return Screen(console_on(stdout()), console_on(stderr()), resumption=resumption)
+
+
+def console_on(stream: Any) -> Console:
+    """Return a console on an output. It is interactive in a terminal that can redraw lines.
+
+    With FORCE_COLOR, as in CI, it has colours elsewhere, too.
+    """
+    from rich.console import Console
+
+    return Console(file=stream, force_interactive=None if stream.isatty() else False)
 
 
 class Reporting(Protocol):

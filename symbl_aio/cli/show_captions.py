@@ -50,7 +50,7 @@ class Captions:
             self._console.control(erase)
 
     def _show_interim(self, event: Recognition) -> None:
-        if not self._console.is_terminal:
+        if not self._console.is_interactive:
             return
         self.clear()
         words = _spoken(event)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -39,6 +40,7 @@ STYLES: Final = {
 WIDEST_NAME: Final = 40
 
 BAR_WIDTH: Final = 30
+_SHORTEST_BAR: Final = 6
 MOST_ROWS: Final = 8
 
 _PAUSE: Final = 0.25
@@ -79,7 +81,7 @@ class Screen:
         self._console = console
         self._errors = errors
         self._resumption = resumption
-        self._bars = Bars(console, shown=bars and console.is_terminal)
+        self._bars = Bars(console, shown=bars and console.is_interactive)
         self._captions = Captions(console, errors)
         self._name_width = 0
         self._sizes: dict[str, int] = {}
@@ -248,7 +250,7 @@ class Screen:
 
     def ended(self, message: str, brief: str | None = None) -> None:
         # Where both streams are one terminal, the reason is in a line above.
-        both = self._console.is_terminal and self._errors.is_terminal
+        both = self._console.is_interactive and self._errors.is_interactive
         shown = brief if both and brief is not None else message
         self.close()
         if shown:
@@ -298,12 +300,10 @@ def spoken(message: Message) -> Text:
     return line.append(clean(message.text))
 
 
-def bar(console: Console, share: float = 1.0) -> str:
+def bar(console: Console, share: float = 1.0, width: int = BAR_WIDTH) -> str:
     """Return a bar filled to ``share`` (0 to 1), in characters of the console's encoding."""
-    filled = round(BAR_WIDTH * min(1.0, max(0.0, share)))
-    return ("━" if console.encoding.startswith("utf") else "-") * filled + " " * (
-        BAR_WIDTH - filled
-    )
+    filled = round(width * min(1.0, max(0.0, share)))
+    return ("━" if console.encoding.startswith("utf") else "-") * filled + " " * (width - filled)
 
 
 class Row:
@@ -418,6 +418,15 @@ class Bars:
         return self._console.encoding.startswith("utf")
 
     def _line(self, row: Row) -> Text:
-        return Text.assemble(
-            row.name, " ", (bar(self._console, row.share), "magenta"), " ", row.state
-        )
+        # A row is there for its state: the bar gives way to it, and then the name.
+        room = self._console.width - 2 - cell_len(row.state)
+        name = row.name
+        if room - cell_len(name) <= _SHORTEST_BAR:
+            name = name.rstrip()
+        width = min(BAR_WIDTH, room - cell_len(name) - 1)
+        if width >= _SHORTEST_BAR:
+            drawn = (bar(self._console, row.share, width), "magenta")
+            return Text.assemble(name, " ", drawn, " ", row.state)
+        while name and cell_len(name) > max(room, _SHORTEST_BAR):
+            name = name[1:]  # of a long name the end differs
+        return Text.assemble(name, " ", row.state)

@@ -202,10 +202,11 @@ class UnknownEvent(Described):
 
 @frozen(kw_only=True)
 class Gap(Described):
-    """The connection was lost, and audio may not have reached the server.
+    """Audio may not have reached the server, since the connection was lost.
 
-    Audio counts as received once the server has answered a ping that was sent after it. The
-    rest is neither counted as received nor sent again: the server may have received it.
+    Or since the server completed the conversation without a stop request. Audio counts as
+    received once the server has answered a ping that was sent after it. The rest is neither
+    counted as received nor sent again: the server may have received it.
     """
 
     kind: ClassVar[str] = "gap"

@@ -6,10 +6,11 @@ import os
 import threading
 import wave
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, Final
 
-from symbl_aio._error_classes import ConfigurationError, MediaRejectedError
+from symbl_aio._error_classes import ConfigurationError, MediaRejectedError, SymblError
 
 _RATE: Final = 16_000
 """Of a recording that is decoded: more is of no use to speech recognition."""
@@ -31,8 +32,10 @@ class Samples:
         try:
             with self._lock:
                 return next(self._chunks, b"")
-        except (OSError, EOFError) as error:
-            raise MediaRejectedError("the recording cannot be read to its end") from error
+        except SymblError:
+            raise
+        except Exception as error:  # decoders raise more than they document
+            raise MediaRejectedError("the recording cannot be decoded to its end") from error
 
     def close(self) -> None:
         """Close the file. Safe to repeat."""
@@ -62,9 +65,15 @@ def open_samples(path: str | os.PathLike[str], seconds: float) -> Samples:
 
 
 def _of_wav(reader: wave.Wave_read, count: int) -> Generator[bytes, None, None]:
+    channels = reader.getnchannels()
     with reader:
-        channels = reader.getnchannels()
-        while samples := reader.readframes(count):
+        read: Callable[[], bytes] = partial(reader.readframes, count)
+        if not reader.getnframes():
+            # An interrupted recorder leaves 0 as the length: the samples go on to the end of the
+            # file, which stands at the first of them. It may be a pipe, and open only once.
+            riff: Any = reader.getfp()
+            read = partial(riff.file.read, 2 * channels * count)
+        while samples := read():
             yield samples if channels == 1 else _mixed(samples, channels)
 
 
@@ -97,11 +106,10 @@ def _by_av(path: str | os.PathLike[str], seconds: float) -> Samples:
 
 
 def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, None]:
-    """Yield samples of ``size`` bytes at a time. Damaged packets end the recording."""
+    """Yield samples of ``size`` bytes at a time."""
     with container:
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=_RATE)
         waiting = bytearray()
-        for part in _resampled(container, resampler):
+        for part in _resampled(av, container):
             waiting += bytes(part.planes[0])[: part.samples * 2]
             while len(waiting) >= size:
                 yield bytes(waiting[:size])
@@ -110,13 +118,26 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
             yield bytes(waiting)
 
 
-def _resampled(container: Any, resampler: Any) -> Iterator[Any]:
-    from av.error import FFmpegError
+def _resampled(av: Any, container: Any) -> Iterator[Any]:
+    resampler: Any = None
+    taken: tuple[object, ...] = ()
+    for frame in _decoded(av, container):
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        # Recordings that were joined, or are of a device that was changed, may change it midway.
+        if form != taken:
+            if resampler is not None:
+                yield from resampler.resample(None)
+            resampler, taken = av.AudioResampler(format="s16", layout="mono", rate=_RATE), form
+        yield from resampler.resample(frame)
+    if resampler is None:
+        raise MediaRejectedError("the recording cannot be decoded: it has no sound, or is damaged")
+    yield from resampler.resample(None)
 
-    try:
-        for frame in container.decode(audio=0):
-            yield from resampler.resample(frame)
-        yield from resampler.resample(None)
-    except FFmpegError as error:
-        # Of more than eight channels, for example, it is unknown where they stand.
-        raise MediaRejectedError("the recording cannot be decoded to its end") from error
+
+def _decoded(av: Any, container: Any) -> Iterator[Any]:
+    """Yield the frames of the first track. A damaged packet is left out, as by an upload."""
+    for packet in container.demux(audio=0):
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue

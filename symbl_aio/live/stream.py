@@ -162,6 +162,11 @@ class Stream(LiveHandle):
         link.check_error()
         if self._stopped:
             raise ConfigurationError("the stream was stopped; make another one, or start it again")
+        if self._is_complete():
+            raise StreamLostError(
+                "the stream has ended: the server has completed the conversation",
+                link.states.conversation_id,
+            )
         return link
 
     async def modify(self, *, encoding: Encoding = "LINEAR16", sample_rate: int) -> None:
@@ -209,15 +214,8 @@ class Stream(LiveHandle):
         try:
             async with limit:
                 async with self._stopping:
-                    if not self._stopped and link.states.phase is not Phase.COMPLETED:
-                        await link.settle()
-                        await link.listening()
-                        # From here on a lost connection is not replaced.
-                        self._stopped = True
-                        link.for_audio = None
-                        link.states.on_stop_sent()
-                        with suppress(TransportError):  # the wait below raises the loss
-                            await link.request(live.STOP_REQUEST)
+                    if not self._stopped:
+                        await self._request_stop(link)
                 await link.until(self._is_complete)
         except TimeoutError:
             if not limit.expired():
@@ -227,6 +225,23 @@ class Stream(LiveHandle):
                 link.states.conversation_id,
             ) from None
         return self.conversation
+
+    async def _request_stop(self, link: Link) -> None:
+        try:
+            if link.states.phase is not Phase.COMPLETED:
+                await link.settle()
+                await link.listening()
+        except StreamLostError:
+            if not self._is_complete():
+                raise
+        self._stopped = True
+        if self._is_complete():  # by the server itself, perhaps meanwhile
+            return
+        # From here on a lost connection is not replaced.
+        link.for_audio = None
+        link.states.on_stop_sent()
+        with suppress(TransportError):  # the wait for the end raises the loss
+            await link.request(live.STOP_REQUEST)
 
     def _is_complete(self) -> bool:
         link = self._opened()

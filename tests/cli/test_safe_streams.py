@@ -32,9 +32,8 @@ NARROW = ("cp1252", "ascii", "latin-1", "ascii:strict")
 
 @pytest.mark.parametrize("encoding", NARROW)
 async def test_text_degrades_where_the_encoding_is_narrow(encoding, symbl, tmp_path):
-    shell = Shell(
-        SYMBL_BASE_URL=symbl.base_url, PYTHONIOENCODING=encoding, PYTHONUTF8="0", **CREDENTIALS
-    )
+    narrow = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
+    shell = Shell(SYMBL_BASE_URL=symbl.base_url, **narrow, **CREDENTIALS)
     talk = tmp_path / "talk 会議 \udcff.mp4"
     talk.write_bytes(INAUGURAL.read_bytes())
     symbl.register_transcript("Ελληνικά ✓")
@@ -365,6 +364,21 @@ def test_there_are_never_more_rows_than_the_screen_has(height):
     drawn = console.render_lines(bars._render(), pad=False)
 
     assert len(drawn) <= min(height, MOST_ROWS + 1)
+    bars.close()
+
+
+@pytest.mark.parametrize("width", [44, 60, 80])
+def test_the_state_of_a_row_is_seen_in_a_narrow_terminal(width):
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=9)
+    bars = Bars(console, shown=True)
+    bars.set("all", "all".ljust(28), 0.5, "1,234 of 5,000  3.2 a second")
+    bars.set("one", "a-long-name-of-a-call-9.wav".ljust(28), 0.5, "uploading  1.2 GB of 3.4 GB")
+
+    drawn = str(bars._render())
+
+    assert "1,234 of 5,000  3.2 a second" in drawn
+    assert "uploading  1.2 GB of 3.4 GB" in drawn
+    assert "9.wav" in drawn
     bars.close()
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
+import os
 import struct
 import wave
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,11 @@ from symbl_aio import (
     ConfigurationError,
     MediaRejectedError,
     Recognition,
+    StateEvent,
     StreamLostError,
     StreamTimeoutError,
 )
-from symbl_aio.live.recording_samples import open_samples
+from symbl_aio.live.recording_samples import Samples, open_samples
 from tests.live.peer import Peer, recognised, usual, wav
 from tests.live.test_cancelled_streams import live_tasks
 
@@ -195,3 +200,93 @@ async def test_the_failure_of_a_recording_that_was_left_is_not_logged_as_forgott
         del stream
     gc.collect()
     assert logged == []
+
+
+def joined(path: Path, *parts: tuple[int, str]) -> Path:
+    """Write recordings of a second each, one after the other, as recorders of ADTS do."""
+    import av
+    import numpy as np
+
+    found = b""
+    for rate, layout in parts:
+        file = io.BytesIO()
+        with av.open(file, "w", format="adts") as container:
+            stream = container.add_stream("aac", rate=rate, layout=layout)
+            count = 2 if layout == "stereo" else 1
+            for start in range(0, rate, 1024):
+                wave_ = np.sin(np.arange(start, start + 1024) / 20).astype("float32") / 4
+                frame = av.AudioFrame.from_ndarray(
+                    np.stack([wave_] * count), format="fltp", layout=layout
+                )
+                frame.sample_rate, frame.pts = rate, start
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        found += file.getvalue()
+    path.write_bytes(found)
+    return path
+
+
+@pytest.mark.asr
+async def test_a_recording_that_changes_its_form_midway_is_sent_to_its_end(
+    peer: Peer, tmp_path: Path
+):
+    path = joined(tmp_path / "a.aac", (44_100, "stereo"), (22_050, "mono"), (16_000, "mono"))
+    async with (
+        asyncio.timeout(30),
+        peer.client() as symbl,
+        symbl.stream_file(path, realtime=False) as stream,
+    ):
+        events = [event async for event in stream]
+    assert isinstance(events[-1], StateEvent)
+    # Each part begins with some silence of the encoder.
+    assert 2.9 <= len(peer.sessions[0].audio) / 32_000 <= 3.5
+
+
+@pytest.mark.asr
+def test_a_damaged_packet_is_left_out_and_the_rest_is_read(tmp_path: Path):
+    path = joined(tmp_path / "a.aac", (16_000, "mono"))
+    whole = path.read_bytes()
+    middle = whole.index(b"\xff\xf1", len(whole) // 2)
+    # The header stays, so that the packet is found, and its contents are none.
+    path.write_bytes(whole[: middle + 7] + b"\xff" * 40 + whole[middle + 47 :])
+    samples, length = open_samples(path, 1.0), 0
+    while part := samples.read():
+        length += len(part)
+    assert 28_000 <= length <= 35_000
+
+
+def test_any_failure_of_a_decoder_is_one_of_the_recording():
+    def chunks() -> Generator[bytes, None, None]:
+        yield bytes(2)
+        raise ValueError("no error of FFmpeg")
+
+    samples = Samples(16_000, chunks())
+    samples.read()
+    with pytest.raises(MediaRejectedError, match="to its end"):
+        samples.read()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_wav_of_an_interrupted_recorder_is_read_to_its_end(tmp_path: Path, channels: int):
+    path = wav(tmp_path / "a.wav", ramp(4000), channels=channels)
+    header, samples = path.read_bytes()[:40], ramp(4000)
+    path.write_bytes(header + bytes(4) + samples)
+    opened, found = open_samples(path, 0.1), b""
+    while part := opened.read():
+        found += part
+    opened.close()
+    assert len(found) == len(samples) // channels
+    assert channels > 1 or found == samples
+
+
+def test_a_wav_without_a_length_may_come_through_a_pipe(tmp_path: Path):
+    path, header = tmp_path / "pipe", wav(tmp_path / "a.wav", b"").read_bytes()
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as other:
+        writing = other.submit(path.write_bytes, header + ramp(4000))
+        opened, found = open_samples(path, 0.1), b""
+        while part := opened.read():
+            found += part
+        writing.result()
+    opened.close()
+    assert found == ramp(4000)

@@ -14,6 +14,7 @@ from symbl_aio import (
     AuthenticationError,
     Config,
     ConfigurationError,
+    Gap,
     Recognition,
     StateEvent,
     Stream,
@@ -500,3 +501,51 @@ def test_a_send_on_another_loop_of_the_same_thread_is_refused():
         assert stream.position == 640
         first.run(close(stream, symbl))
         first.run(opening.__aexit__(None, None, None))
+
+
+async def test_a_kept_stream_that_the_server_completed_by_itself_starts_again(peer: Peer):
+    async with (
+        asyncio.timeout(30),
+        peer.client() as symbl,
+        symbl.stream(keep_open=True) as stream,
+    ):
+        session = await peer.session()
+        await session.completed()
+        assert [event async for event in stream]
+        # On an open connection, where nothing would hear it.
+        with pytest.raises(StreamLostError, match="completed"):
+            await stream.send(b"12")
+        await stream.stop()
+        await stream.start()
+        await stream.send(b"34")
+        await stream.stop()
+    assert bytes(session.audio) == b"34"
+
+
+@pytest.mark.parametrize("keep_open", [False, True])
+async def test_audio_that_a_conversation_may_have_been_completed_without_is_in_a_gap(
+    peer: Peer, keep_open: bool
+):
+    async with peer.client() as symbl, symbl.stream(keep_open=keep_open) as stream:
+        session = await peer.session()
+        await stream.send(b"1" * 10)
+        await session.until(lambda: len(session.audio) == 10)
+        session.reading.clear()
+        await session.completed()
+        async with asyncio.timeout(30):
+            events = [event async for event in stream]
+    gaps = [event for event in events if isinstance(event, Gap)]
+    assert [(gap.position, gap.bytes_lost) for gap in gaps] == [(0, 10)]
+    assert isinstance(events[-1], StateEvent)
+
+
+async def test_a_conversation_that_is_completed_just_before_the_stop_request_is_no_loss(peer: Peer):
+    peer.answers_pings = False
+    async with asyncio.timeout(30), peer.client() as symbl, symbl.stream() as stream:
+        session = await peer.session()
+        await stream.send(b"1" * 10)
+        stopping = asyncio.create_task(stream.stop())
+        await session.until(lambda: session.pings > 0)
+        await session.completed()
+        assert (await stopping).id == peer.conversations[stream.id]
+    assert [request["type"] for request in session.requests] == ["start_request"]

@@ -20,7 +20,7 @@ from symbl_aio import ConfigurationError
 from symbl_aio._outage import UnansweredError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN, USAGE, describe, most_severe
-from symbl_aio.cli.runner import config, run
+from symbl_aio.cli.runner import config, console_on, run
 from symbl_aio.cli.safe_streams import stderr, stdin, stdout
 from symbl_aio.cli.sources import STDIN, Kind
 from symbl_aio.cli.unfinished import FEW, LONGEST
@@ -367,10 +367,6 @@ def _names() -> Iterator[str]:
 def _show_for(as_json: bool) -> Show:
     if as_json:
         return JsonLines(stdout(), stderr())
-    from rich.console import Console
-
     from symbl_aio.cli.upload.show_terminal import Terminal
 
-    out: Any = stdout()
-    errors: Any = stderr()
-    return Terminal(Console(file=out), Console(file=errors))
+    return Terminal(console_on(stdout()), console_on(stderr()))

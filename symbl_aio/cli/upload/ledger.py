@@ -144,7 +144,7 @@ class Ledger:
     def with_content(self, sha256: str) -> list[Item]:
         """Return all items that were sent with this content, also those that a later one replaced.
 
-        They tell what became of a content, wherever its file is by now.
+        The file of a content may have another path by now.
         """
         self._load("sha256", sha256)
         return list(self._by_content.get(sha256, {}).values())

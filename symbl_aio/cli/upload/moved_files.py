@@ -22,7 +22,7 @@ class Moves:
     """Where a recording may have been moved from."""
 
     vacated: frozenset[int] = frozenset()
-    """Numbers of the items whose path no longer holds what was sent from it."""
+    """Numbers of the items whose path no longer holds the content that was sent from it."""
     contents: frozenset[str] = frozenset()
     """Hashes of the recordings of its meeting, if it may have come from another one."""
 
@@ -31,14 +31,14 @@ NONE: Final = Moves()
 
 _NOTHING: Final = "nothing"
 _UNKNOWN: Final = "unknown"
-"""Instead of a hash: what cannot be compared counts as the content that was sent."""
+"""Instead of a hash: a file that cannot be read counts as holding the content that was sent."""
 
 
 async def moves(part: Found, sha256: str, meeting: Meeting, ledger: Ledger, read: Reader) -> Moves:
     """Return where a recording with this content may have been moved from.
 
     Paths that were sent with the content, and those of the meetings of that time, are compared
-    with what they hold now: a file that took the place of a renamed one does not hide the move.
+    with their content of now: a file that took the place of a renamed one does not hide the move.
     """
     item = ledger.item(part.source)
     if item is not None and item.sha256 == sha256:
@@ -61,7 +61,7 @@ async def moves(part: Found, sha256: str, meeting: Meeting, ledger: Ledger, read
 
 
 async def _content(found: Found | None, ledger: Ledger, read: Reader) -> str:
-    """Return the hash of what is at a path now."""
+    """Return the hash of the content that is at a path now."""
     stamp = None if found is None else stamp_of(found.source)
     if found is None or stamp is None:
         return _NOTHING

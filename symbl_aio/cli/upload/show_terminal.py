@@ -35,10 +35,10 @@ class Terminal:
     """
 
     def __init__(self, console: Console, errors: Console) -> None:
-        self.draws_progress = console.is_terminal
+        self.draws_progress = console.is_interactive
         self._console = console
         self._errors = errors
-        self._bars = Bars(console, shown=console.is_terminal)
+        self._bars = Bars(console, shown=self.draws_progress)
         self._left = TimeLeft(monotonic())
 
     def started(self, part: Found, outcomes: Outcomes) -> None:
@@ -100,7 +100,7 @@ class Terminal:
         first = f"{described(outcomes.counts)}; {in_words(seconds)}"
         self._console.print(first, markup=False, highlight=False, soft_wrap=True)
         # Where both streams are one terminal, the fault is in a line above.
-        if fault is not None and not (self.draws_progress and self._errors.is_terminal):
+        if fault is not None and not (self.draws_progress and self._errors.is_interactive):
             self._print_errors([fault])
         self._print_errors(lines)
 

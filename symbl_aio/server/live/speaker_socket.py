@@ -166,6 +166,11 @@ class SpeakerSocket:
         except Exception as error:
             log_break("a stream", error)
             self._send(server_frames.error("The server has made a mistake."))
+        else:
+            return
+        # No word of what is still to come would be heard. The next connection has another stream.
+        if self._listening is not None and self._listening.stream is stream:
+            self._socket.close(1011)
 
     def _started(self) -> _Listening:
         if self._listening is None:

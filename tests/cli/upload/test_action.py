@@ -326,6 +326,15 @@ async def test_a_linked_folder_is_named_and_not_followed(shell, symbl, folder, t
     assert results(both) == {"a.wav": "skipped", "b.wav": "completed"}
 
 
+async def test_a_file_gets_lines_and_no_rows_although_colours_are_forced(shell, symbl, folder):
+    record(folder, "1.wav")
+
+    ended = await Shell(**shell.environment(), FORCE_COLOR="1").run("upload", folder)
+
+    assert "conversation" in ended.out
+    assert "\x1b[?25l" not in ended.out
+
+
 async def test_two_recordings_with_the_same_content_are_both_sent(shell, symbl, folder):
     for name in ("a.wav", "b.wav"):
         record(folder, name)

@@ -106,6 +106,17 @@ def test_in_a_terminal_recordings_that_went_well_are_in_the_bar_alone():
     assert "3 more" in seen
 
 
+def test_a_terminal_that_cannot_redraw_gets_a_line_for_each_recording(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24)
+    show, outcomes = Terminal(console, console), Outcomes(total=1)
+    show.started(outcome(1).part, outcomes)
+    outcomes.add(outcome(1, conversation="7"))
+    show.ended(outcomes.ended[-1], outcomes)
+    assert "conversation 7" in out.getvalue()
+
+
 def test_a_report_cannot_run_a_formula(tmp_path: Path):
     write_report(str(tmp_path / "r.csv"), [outcome(1, Result.FAILED, reason="=cmd()")])
     assert ",'=cmd()," in (tmp_path / "r.csv").read_text("utf-8")

@@ -9,6 +9,9 @@ import aiohttp
 import pytest
 
 from symbl_aio.server import Line, ServerLimits
+from symbl_aio.server.live.handlers import LiveHandlers
+from symbl_aio.server.live.session import LiveSession, Turn
+from symbl_aio.server.live.speech_stream import SpeechError, SpeechStream, UntranscribedStream
 from tests.server.live.conftest import Live, LiveCaller, StartLive
 
 TALK = "One two three four.\nFive six seven eight.\nNine ten eleven twelve."
@@ -479,3 +482,27 @@ async def test_an_append_that_lets_the_conversation_begin_earlier_moves_no_speec
     assert messages[2]["startTime"] == first["endTime"]
     shown = [m["duration"] for f in speaker.of("message_response") for m in f["messages"]]
     assert [d["startTime"] for d in shown] == [message["startTime"] for message in messages[1:]]
+
+
+async def test_a_speaker_whose_words_end_early_is_disconnected_and_continues(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(UntranscribedStream):
+        async def feed(self, audio: bytes) -> None:
+            self._results.end(SpeechError("the recognition process ended"))
+
+    async def open_stream(self: LiveHandlers, session: LiveSession, turn: Turn) -> SpeechStream:
+        return (Dying if turn.number == 1 else UntranscribedStream)(turn.request.audio, turn.offset)
+
+    monkeypatch.setattr(LiveHandlers, "_open_stream", open_stream)
+    speaker, again = await live.speak(), await live.speak()
+    ines = {"name": "Ines", "userId": "ines@example.com"}
+    conversation = await speaker.start(speaker=ines, noConnectionTimeout=60)
+    await speaker.hear(0.1)
+    assert await speaker.closed() == 1011
+    assert "process ended" in speaker.of("error")[0]["details"]
+
+    assert await again.start(speaker=ines) == conversation
+    await again.hear(0.1)
+    await again.stop()
+    assert "0.1 s of audio" in again.texts()[0]
