@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -66,6 +67,16 @@ def is_own_cancellation(error: BaseException) -> bool:
     """
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
+
+
+def ends_program(error: BaseException) -> bool:
+    """Return whether an exception of a caller's function is to end the whole program.
+
+    ``sys.exit()`` and Ctrl-C do, in the main thread. In another one, such as that of a worker,
+    they would end its event loop alone, silently, and all that wait for it would wait for ever.
+    """
+    is_exit = isinstance(error, KeyboardInterrupt | SystemExit)
+    return is_exit and threading.current_thread() is threading.main_thread()
 
 
 def observers_of(given: object) -> tuple[Callable[[Any], None], ...]:

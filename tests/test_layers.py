@@ -83,7 +83,7 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
 # and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
 # recordings that an upload would refuse. Both that survive a crash send one at a time while the
-# server answers nothing usable.
+# server answers nothing usable. An observer's error is one thing to a client and to a worker.
 SHARED = {
     "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media", "models"),
     "contrib": (
@@ -101,6 +101,7 @@ SHARED = {
         "_core",
         "_media",
         "_protocol",
+        "_callback_checks",
         "_fields",
         "_lazy",
         "_log",

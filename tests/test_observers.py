@@ -339,7 +339,11 @@ async def test_closing_tells_the_end_of_everything_and_then_nothing_more(
     assert listener.told == told
 
 
-@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+class PanicError(BaseException):
+    """As extensions in Rust raise it, and ``pytest.fail()``."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError, PanicError])
 async def test_an_observer_that_raises_is_logged_and_disturbs_nothing(
     server: LocalSymbl,
     listener: Listener,

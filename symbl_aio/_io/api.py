@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import aiohttp
 from attrs import frozen
 
-from symbl_aio._callback_checks import awaitable, is_own_cancellation
+from symbl_aio._callback_checks import awaitable, ends_program, is_own_cancellation
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,
@@ -360,11 +360,13 @@ class Api:
 async def _called(provider: TokenProvider) -> AccessToken | str:
     try:
         made: object = await awaitable("credentials", provider())
-    except asyncio.CancelledError as error:
-        if is_own_cancellation(error):
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException as error:
+        if is_own_cancellation(error) or ends_program(error):
             raise
-        # Work of the provider's own was cancelled, not this request.
-        raise RuntimeError("the provider's own work was cancelled") from error
+        # Work of the provider's own was cancelled, for example, and not this request.
+        raise RuntimeError(f"the provider raised {type(error).__name__}") from error
     if not isinstance(made, AccessToken | str):
         raise ConfigurationError(
             f"credentials returned {type_name(made)}; return an AccessToken or a str"

@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 import attrs
 
+from symbl_aio._callback_checks import ends_program
 from symbl_aio._log import Log
 from symbl_aio.events import Event, Observer
 
@@ -47,7 +48,9 @@ class Emitter:
                 if isinstance(result, Coroutine):  # a plain function that wraps an async one
                     result.close()
                     _LOG.error("an observer returned a coroutine, which is not awaited")
-            except (Exception, asyncio.CancelledError):
+            except BaseException as error:
+                if ends_program(error):
+                    raise
                 # One observer's mistake must not end the work that it observes. Nothing is
                 # awaited here, so a cancellation is its own, of a future that it looked at.
                 _LOG.exception("an observer failed at %s", type(event).__name__)

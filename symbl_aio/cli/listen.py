@@ -82,8 +82,7 @@ def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
     """
     peek = getattr(stream, "peek", None)
     if peek is None or peek(4)[:4] != b"RIFF":
-        size = int(rate * _SECONDS) * 2
-        return rate, lambda: _whole(stream, size)
+        return rate, _samples(stream, rate)
     try:
         reader = wave.open(stream, "rb")  # noqa: SIM115  # standard input stays open
     except (wave.Error, EOFError):
@@ -92,8 +91,14 @@ def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
         raise ConfigurationError(
             "standard input is a wav of another form; give 16-bit samples of one channel"
         )
-    frames = int(reader.getframerate() * _SECONDS)
-    return reader.getframerate(), lambda: reader.readframes(frames)
+    rate = reader.getframerate()
+    if not reader.getnframes():  # programs that write to a pipe may leave 0 as the length
+        return rate, _samples(stream, rate)
+    return rate, lambda: reader.readframes(int(rate * _SECONDS))
+
+
+def _samples(stream: IO[bytes], rate: int) -> Callable[[], bytes]:
+    return lambda: _whole(stream, int(rate * _SECONDS) * 2)
 
 
 def _whole(stream: IO[bytes], size: int) -> bytes:

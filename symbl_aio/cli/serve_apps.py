@@ -10,7 +10,7 @@ from attrs import frozen
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN
 from symbl_aio.cli.show_json import Show
-from symbl_aio.server import APPLICATIONS, add_secret, made_up_secret, read_secrets
+from symbl_aio.server import APPLICATIONS, add_secret, check_app_id, made_up_secret, read_secrets
 
 DEFAULT_SECRET = "secret"
 
@@ -81,8 +81,10 @@ def add_application(file: Path | None, app_id: str, show: Show) -> int:
     """Make up the secret of a new application, and print it. Raises ConfigurationError, OSError."""
     if file is None:
         raise ConfigurationError("--new-app needs --apps, the file to add its hash to")
-    if ":" in app_id or not app_id.strip():
-        raise ConfigurationError("the id of an application has no colon, and is not empty")
+    try:
+        check_app_id(app_id)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
     if file.exists() and app_id in read_secrets(file):
         raise ConfigurationError(f"{file} has an application {app_id} already")
     secret = made_up_secret()
@@ -93,6 +95,7 @@ def add_application(file: Path | None, app_id: str, show: Show) -> int:
 
 def _made_up(app_id: str, data: Path | None) -> Applications:
     file = None if data is None else data / APPLICATIONS
+    check_app_id(app_id)
     known = read_secrets(file) if file is not None and file.exists() else {}
     if app_id in known:
         return Applications({app_id: known[app_id]}, made_up=file)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from symbl_aio import (
     Conversation,
     Stream,
+    StreamLostError,
     StreamSettings,
     SymblClient,
     SymblError,
@@ -143,7 +144,10 @@ async def _send_audio(
         audio = receiving.result()
         if audio is None:
             return
-        await stream.send(audio)
+        try:
+            await stream.send(audio)
+        except StreamLostError:
+            return  # ``stop`` raises it again, unless the server has completed the conversation
 
 
 async def _send_events(stream: Stream, visitor: Visitor) -> None:

@@ -23,6 +23,7 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._callback_checks import ends_program
 from symbl_aio._log import Log
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
@@ -200,7 +201,8 @@ class ItemSteps:
         try:
             job = await self._sender.send(attempt, row, content)
         except AmbiguousSubmissionError as error:
-            _LOG.warning("item %s is in doubt: %s", attempt.key, error)
+            # Its own text is for callers of the client: an operator has no error.reconcile().
+            _LOG.warning("item %s is in doubt: %s", attempt.key, error.__cause__ or error)
             return StepResult("in_doubt", has_webhook)
         except ClientClosedError:
             await _park_until_exit()
@@ -409,5 +411,7 @@ def _emit(observers: Sequence[ItemObserver], row: Any) -> None:
     for observer in observers:
         try:
             observer(event)
-        except (Exception, asyncio.CancelledError):
+        except BaseException as error:
+            if ends_program(error):
+                raise
             _LOG.exception("an observer failed")

@@ -52,6 +52,7 @@ from symbl_aio._source_names import source_name
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
 from symbl_aio.models import JSON
+from symbl_aio.models.base import wire_name
 
 Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | SealedPath
 
@@ -60,6 +61,10 @@ _READ_FOR: Final = 5.0
 """Seconds for which one call in a thread reads, so that a disk that hangs is noticed."""
 _READERS: Final = Watch(Threads("symbl_aio hashing", 2), Timeouts().stall)
 """Threads that read files for their SHA-256, apart from those of the database."""
+
+
+class UnknownContentError(Exception):
+    """Content of another release, of which this one does not know all."""
 
 
 async def encode(media: MediaLike, options: Options | None) -> str:
@@ -101,7 +106,11 @@ def source_of(content: str | None) -> str | None:
 
 
 class Content:
-    """Decoded content of an item. The JSON is parsed once."""
+    """Decoded content of an item. The JSON is parsed once.
+
+    Only ``media`` and ``options`` need a release that knows all of it: they raise
+    ``UnknownContentError`` otherwise.
+    """
 
     def __init__(self, encoded: str) -> None:
         fields = json.loads(encoded)
@@ -111,12 +120,22 @@ class Content:
     @cached_property
     def media(self) -> Media:
         """The media. A file is sealed: its last byte is sent only if its SHA-256 still matches."""
-        return _decode_media(self._media)
+        with _needs_its_release():
+            return _decode_media(self._media)
 
     @cached_property
     def options(self) -> Options | None:
         """The options that the caller has given."""
-        return _decode_options(self._options)
+        with _needs_its_release():
+            return _decode_options(self._options)
+
+    def is_given(self, name: str) -> bool:
+        """Return whether the caller set an option: by its field, or by the API's name for it."""
+        if self._options is None:
+            return False
+        fields = self._options["fields"]
+        extras = fields["extra_body"].keys() | fields["extra_query"].keys()
+        return name in fields or wire_name(name) in extras
 
     @property
     def text(self) -> str | None:
@@ -162,6 +181,17 @@ class Content:
         """The error message for a file whose content has changed since it was submitted."""
         path = self._media["path"]
         return f"{path!r} is not the file that was submitted; submit it under a new key"
+
+
+@contextmanager
+def _needs_its_release() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError) as error:  # a kind, or a field, that is not known here
+        raise UnknownContentError(
+            f"its content is of another release ({type(error).__name__}: {error}); "
+            "start a worker of that release"
+        ) from error
 
 
 # Media

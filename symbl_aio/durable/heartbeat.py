@@ -70,6 +70,8 @@ class Heartbeat:
         self._may_send = asyncio.Event()
         self._leaving = False
         self._draining = False
+        self._ahead: dict[tuple[str, float], float] = {}
+        """When heartbeats were first seen here that are later than the database's clock."""
         self.evicted = asyncio.Event()
         """Set when this worker must end: others evicted it, or there is a ``failure``."""
         self.failure: ConfigurationError | OutboxUnavailableError | None = None
@@ -284,6 +286,7 @@ class Heartbeat:
         started = await self._database.call(self._workflows.started) if held else {}
         # After an outage, or a start of all workers, each has the time for a heartbeat.
         patient = monotonic() - self._well_since < self._worker_timeout
+        await self._bury_unchanged()
         living, dead = await self._database.call(partial(self._worker_states, patient))
         working = {worker for one, _ in held if (worker := started.get(one)) is not None}
         for worker in (dead | working) - living - {self._worker}:
@@ -331,6 +334,31 @@ class Heartbeat:
         if beat != _RESIGNED:
             await self._database.call(partial(self._count_crash, left))
         await self._requeue(left)
+
+    async def _bury_unchanged(self) -> None:
+        """Count workers as dead whose heartbeat is of before the clock was set back.
+
+        It grows old only when the clock comes there again: its age here is what counts.
+        """
+        now = monotonic()
+        ahead = await self._database.call(self._heartbeats_ahead)
+        self._ahead = {one: self._ahead.get(one, now) for one in ahead}
+        for one, seen_at in self._ahead.items():
+            if now - seen_at >= self._worker_timeout:
+                await self._database.call(partial(self._bury, *one))
+
+    def _heartbeats_ahead(self) -> list[tuple[str, float]]:
+        table = self._database.workers
+        with self._database.read() as connection:
+            ahead = sa.select(table.c.id, table.c.beat).where(table.c.beat > self._database.now)
+            rows = connection.execute(ahead.where(self._database.in_queue(table)))
+            return [(row.id, row.beat) for row in rows]
+
+    def _bury(self, worker: str, beat: float) -> None:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            is_unchanged = sa.and_(table.c.id == worker, table.c.beat == beat)
+            connection.execute(sa.update(table).where(is_unchanged).values(beat=_LONG_DEAD))
 
     def _is_dead(self, patient: bool) -> sa.ColumnElement[bool]:
         beat = self._database.workers.c.beat

@@ -129,14 +129,17 @@ class Outbox(Resolution):
     async def aclose(self) -> None:
         """Disconnect. The items stay. Closing twice is fine.
 
-        Calls that wait for an item here raise ``ClientClosedError``.
+        Calls that wait for an item here raise ``ClientClosedError``. Cancelling it ends the
+        wait, not the closing.
         """
         if self._is_open:
             check_loop(self._loop, "outbox")
         self._started = True  # it cannot be started any more
         self._is_open = False
-        await self._watcher.aclose()
-        await in_a_thread(self._database.close)
+        try:
+            await self._watcher.aclose()
+        finally:  # some frameworks cancel a task anew at each await
+            await in_a_thread(self._database.close)
 
     async def _call(self, work: Callable[[], T]) -> T:
         self._check_open()

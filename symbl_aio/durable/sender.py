@@ -39,7 +39,7 @@ from symbl_aio._outage import Outage
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.attempt_records import AttemptRecords
-from symbl_aio.durable.content import Content
+from symbl_aio.durable.content import Content, UnknownContentError
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 from symbl_aio.webhooks import webhook_url
@@ -108,7 +108,7 @@ class Sender:
         config = self.client.config
         if config.webhook_base_url is None or config.webhook_secret is None:
             return False
-        return content.options is None or not content.options.is_given("webhook_url")
+        return not content.is_given("webhook_url")
 
     async def send(self, attempt: Attempt, row: Row, content: Content) -> Job:
         """Send an item, and return its job. In an outage the item waits for its turn.
@@ -143,6 +143,8 @@ class Sender:
         except FileChangedError:
             await self._clear_intent(attempt, intent)
             raise NotAcceptedError(content.changed, is_final=True) from None
+        except UnknownContentError as error:  # before anything was sent
+            raise NotAcceptedError(str(error), is_final=False) from error
         except SymblError as error:
             await self._clear_intent(attempt, intent)
             is_final = not isinstance(error, _TRANSIENT) and not intent.failed
@@ -171,7 +173,7 @@ class Sender:
                 config.webhook_base_url, config.webhook_secret, row.nonce
             )
         # The key as name is evidence that only this item opened the conversation.
-        if row.opens and (given is None or not given.is_given("name")):
+        if row.opens and not content.is_given("name"):
             missing["name"] = row.key
         if given is not None:
             return evolve(given, **missing) if missing else given

@@ -6,7 +6,8 @@ import os
 import threading
 import wave
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, Final
 
 from symbl_aio._error_classes import ConfigurationError, MediaRejectedError, SymblError
@@ -64,9 +65,15 @@ def open_samples(path: str | os.PathLike[str], seconds: float) -> Samples:
 
 
 def _of_wav(reader: wave.Wave_read, count: int) -> Generator[bytes, None, None]:
+    channels = reader.getnchannels()
     with reader:
-        channels = reader.getnchannels()
-        while samples := reader.readframes(count):
+        read: Callable[[], bytes] = partial(reader.readframes, count)
+        if not reader.getnframes():
+            # An interrupted recorder leaves 0 as the length: the samples go on to the end of the
+            # file, which stands at the first of them. It may be a pipe, and open only once.
+            riff: Any = reader.getfp()
+            read = partial(riff.file.read, 2 * channels * count)
+        while samples := read():
             yield samples if channels == 1 else _mixed(samples, channels)
 
 

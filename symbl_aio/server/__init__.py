@@ -26,7 +26,7 @@ from symbl_aio._lazy import export_on_first_use as _export_on_first_use
 
 # Each name is imported on first use: a server in memory needs neither SQLite nor archives.
 _HOMES = {
-    "app_secrets": "add_secret made_up_secret read_secrets",
+    "app_secrets": "add_secret check_app_id made_up_secret read_secrets",
     "freed_memory": "return_freed_memory",
     "hosting_settings": "Hosting",
     "late_imports": "import_all",
@@ -44,6 +44,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from symbl_aio.server.app_secrets import add_secret as add_secret
+    from symbl_aio.server.app_secrets import check_app_id as check_app_id
     from symbl_aio.server.app_secrets import made_up_secret as made_up_secret
     from symbl_aio.server.app_secrets import read_secrets as read_secrets
     from symbl_aio.server.freed_memory import return_freed_memory as return_freed_memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import TypeGuard
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -43,9 +44,14 @@ class AccessLogger(AbstractAccessLogger):
 
 def _caller(request: web.BaseRequest) -> str | None:
     """Return the address of the caller, also behind a known proxy."""
-    if isinstance(request, web.Request):
+    if _is_routed(request):
         return request.app[ORIGINS].client(request)
     return request.remote
+
+
+def _is_routed(request: web.BaseRequest) -> TypeGuard[web.Request]:
+    """Return whether an application has the request; none has one that is no HTTP."""
+    return isinstance(request, web.Request) and request._match_info is not None
 
 
 def loggable_path(request: web.BaseRequest) -> str:
@@ -54,7 +60,7 @@ def loggable_path(request: web.BaseRequest) -> str:
     Anything else may be a secret in the wrong place: a token where an id belongs, a path that no
     route has.
     """
-    if not isinstance(request, web.Request) or request.match_info.route.resource is None:
+    if not _is_routed(request) or request.match_info.route.resource is None:
         return "-"
     values, resource = request.match_info, request.match_info.route.resource
     return _PLACE.sub(

@@ -61,7 +61,7 @@ class Shared:
     faults: FaultInjector
     metrics: Metrics
     transcripts: TranscriptRegistry
-    outbound: OutboundClient
+    new_outbound: Callable[[], OutboundClient]
     recognizer: RecognitionPool | None
     live_recognizer: LiveRecognizer | None
     clock: Callable[[], float]
@@ -89,8 +89,10 @@ class Account:
         self.conversations = Conversations(store)
         self._management = ManagementHandlers(self.conversations, store)
         self._retention = Retention(self.conversations, store, shared.keep_days)
+        # Its connections are limited, and slow hosts hold them.
+        self._outbound = shared.new_outbound()
         self.webhooks = WebhookDelivery(
-            shared.outbound, shared.changes, store, shared.retain_requests
+            self._outbound, shared.changes, store, shared.retain_requests
         )
         self.jobs = Jobs(
             store=store,
@@ -127,8 +129,8 @@ class Account:
         self._processing = SubmissionProcessor(
             conversations=self.conversations,
             transcripts=shared.transcripts,
-            outbound=shared.outbound,
-            directory=bodies.directory,
+            outbound=self._outbound,
+            space=space,
             probe_media=shared.probe_media,
             recognizer=shared.recognizer,
             management=self._management,
@@ -202,6 +204,7 @@ class Account:
         await self._retention.aclose()
         await self.jobs.aclose()
         await self.webhooks.aclose()
+        await self._outbound.aclose()
 
     async def _get_job(self, request: web.Request) -> web.Response:
         """Handle ``GET /v1/job/{jobId}`` (section 3)."""

@@ -16,14 +16,14 @@ from pathlib import Path
 from attrs import define, field
 
 _PREFIX = "scrypt:"
-_COST, _BLOCK, _PARALLEL = 2**14, 8, 1
+_COST, _BLOCK, _PARALLEL, _LENGTH = 2**14, 8, 1, 32
 
 # For comparisons in this process only: a copy of its memory does not contain the secrets.
 _PROCESS_KEY = secrets.token_bytes(32)
 
 
 class SecretsFileError(ValueError):
-    """A line of the file cannot be read. The message has its number, and no part of it."""
+    """The file, or a line of it, cannot be read. The message has its number, and no part of it."""
 
 
 def hash_secret(secret: str) -> str:
@@ -50,7 +50,10 @@ class AppSecret:
         if not text.startswith(_PREFIX):
             return cls(None, None, _digest(text))
         salt, _, value = text.removeprefix(_PREFIX).partition(":")
-        return cls(b64decode(salt, validate=True), b64decode(value, validate=True), None)
+        known = cls(b64decode(salt, validate=True), b64decode(value, validate=True), None)
+        if known._hash is None or len(known._hash) != _LENGTH:
+            raise ValueError("the hash was cut off")
+        return known
 
     @property
     def slow(self) -> bool:
@@ -71,7 +74,11 @@ class AppSecret:
 def read_secrets(path: Path) -> dict[str, str]:
     """Return the secrets, or their hashes, by application. Raises OSError, SecretsFileError."""
     found: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()  # some editors begin a file with a mark
+    except UnicodeDecodeError:
+        raise SecretsFileError(f"{path} is no text in UTF-8") from None
+    for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -93,12 +100,34 @@ def made_up_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def check_app_id(app_id: str) -> None:
+    """Raise ValueError for an id that a line of the file would not give back."""
+    # Neither half a character, of an argument that is not UTF-8, nor a line break is printable.
+    if (
+        not app_id.isprintable()
+        or ":" in app_id
+        or app_id != app_id.strip().lstrip("#")
+        or not app_id
+    ):
+        raise ValueError(
+            "the id of an application is printable text, without a colon, without a # at its "
+            "beginning and without spaces at its ends"
+        )
+
+
 def add_secret(path: Path, app_id: str, secret: str) -> None:
-    """Append the hash of an application's secret to the file. Raises OSError."""
+    """Append the hash of an application's secret to the file.
+
+    Raises OSError, and ValueError for an id that ``read_secrets`` would not return.
+    """
+    check_app_id(app_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{app_id}:{hash_secret(secret)}\n")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with open(descriptor, "r+b", buffering=0) as file:
+        # Editors leave the last line without its end.
+        content = file.read()
+        start = "" if not content or content.endswith(b"\n") else "\n"
+        file.write(f"{start}{app_id}:{hash_secret(secret)}\n".encode())
 
 
 def _digest(secret: str) -> bytes:
@@ -107,5 +136,11 @@ def _digest(secret: str) -> bytes:
 
 def _scrypt(secret: str, salt: bytes) -> bytes:
     return hashlib.scrypt(
-        secret.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=64 * 1024**2, dklen=32
+        secret.encode(),
+        salt=salt,
+        n=_COST,
+        r=_BLOCK,
+        p=_PARALLEL,
+        maxmem=64 * 1024**2,
+        dklen=_LENGTH,
     )

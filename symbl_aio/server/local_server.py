@@ -136,12 +136,8 @@ class LocalServer(ServerControls):
         self._faults = FaultInjector()
         self._storage = _storage(data, directory, keeps_bodies=keep_days is not None)
         self._transcripts = TranscriptRegistry(default_transcript)
-        self._outbound = OutboundClient(
-            allow_private=(
-                is_loopback(host) if hosting.allow_private is None else hosting.allow_private
-            ),
-            allowed_hosts=allowed_hosts,
-            max_download_size=limits.upload,
+        allow_private = (
+            is_loopback(host) if hosting.allow_private is None else hosting.allow_private
         )
         self._origins = Origins(
             public_url=hosting.public_url, hosts=hosting.hosts, proxies=hosting.proxies
@@ -185,7 +181,11 @@ class LocalServer(ServerControls):
             faults=self._faults,
             metrics=self._metrics,
             transcripts=self._transcripts,
-            outbound=self._outbound,
+            new_outbound=lambda: OutboundClient(
+                allow_private=allow_private,
+                allowed_hosts=allowed_hosts,
+                max_download_size=limits.upload,
+            ),
             recognizer=self._recognizer,
             live_recognizer=self._live_recognizer,
             clock=clock,
@@ -322,7 +322,6 @@ class LocalServer(ServerControls):
             await self._recognizer.aclose()
         if self._live_recognizer is not None:
             await self._live_recognizer.aclose()
-        await self._outbound.aclose()
         await self._storage.aclose()
 
     async def __aenter__(self) -> Self:

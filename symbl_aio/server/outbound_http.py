@@ -15,7 +15,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -27,6 +28,9 @@ logger = logging.getLogger("symbl_aio.server")
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+# Host names that are looked up at a time, for one application.
+_LOOKUPS = 4
 
 # Not public, and some versions of Python do not know it yet: NAT64 of one's own, the site-local
 # addresses of old, addresses of segment routing and of documents.
@@ -79,6 +83,41 @@ def _reason(error: Exception) -> str:
     return os.strerror(number) if number > 0 else type(error).__name__
 
 
+class _Resolver(AbstractResolver):
+    """Ask the system for addresses, in threads of one application.
+
+    The event loop's are few, and a name server that does not answer holds one for many seconds.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, "symbl_aio server names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _look_up, host, port, family)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    results: list[ResolveResult] = []
+    for kind, _, protocol, _, address in socket.getaddrinfo(
+        host, port, family=family, type=socket.SOCK_STREAM
+    ):
+        # A link-local address is one only with the name of its interface.
+        name, service = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        results.append(
+            ResolveResult(
+                hostname=host, host=name, port=int(service), family=kind, proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+        )  # fmt: skip
+    return results
+
+
 class _PublicAddressResolver(AbstractResolver):
     """A resolver that returns only addresses that the server may connect to."""
 
@@ -102,7 +141,7 @@ class _PublicAddressResolver(AbstractResolver):
 
 
 class OutboundClient:
-    """The HTTP client of the server. ``allow_private``: private addresses are allowed.
+    """The HTTP client of one application. ``allow_private``: private addresses are allowed.
 
     ``download_timeout`` (seconds) and ``max_download_size`` (bytes) limit a download,
     ``webhook_timeout`` (seconds) limits a webhook call.
@@ -126,8 +165,13 @@ class OutboundClient:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
-    async def download(self, url: str, body: SpooledBody) -> None:
-        """Download a URL into ``body``. Raises OutboundError."""
+    async def download(
+        self, url: str, body: SpooledBody, on_growth: Callable[[], None] = lambda: None
+    ) -> None:
+        """Download a URL into ``body``; ``on_growth`` is called as it grows, and may raise.
+
+        Raises OutboundError.
+        """
         target = self._checked_url(url)
         try:
             async with (
@@ -143,6 +187,7 @@ class OutboundClient:
                             f"the link gives more than {self._max_download_size} bytes"
                         )
                     await body.write(chunk)
+                    on_growth()
             await body.finish()
         except TimeoutError:
             raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
@@ -199,12 +244,16 @@ class OutboundClient:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            resolver = self._resolver or aiohttp.ThreadedResolver()
+            resolver = self._resolver = self._resolver or _Resolver()
             if not self._allow_private:
                 resolver = _PublicAddressResolver(resolver, self._allowed)
             self._session = aiohttp.ClientSession(
                 # Without a DNS cache each connection is checked anew.
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=100),
+                # A call waits for a connection within its time: one host that does not answer
+                # must not take all of them.
+                connector=aiohttp.TCPConnector(
+                    resolver=resolver, use_dns_cache=False, limit=100, limit_per_host=50
+                ),
                 # No cookies: the URL of one caller must not affect requests for another.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -218,3 +267,5 @@ class OutboundClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._resolver is not None:
+            await self._resolver.close()

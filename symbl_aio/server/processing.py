@@ -19,7 +19,7 @@ from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.conversations.conversation import Conversation, Settings
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import texts_of
-from symbl_aio.server.http_json import JSON, parse_instant
+from symbl_aio.server.http_json import JSON, ApiError, parse_instant
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import ProcessingError, Publish
 from symbl_aio.server.language.analysis_values import CustomEntity, Speaker, Tracker, Utterance
@@ -34,9 +34,11 @@ from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
+from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.submission_parameters import MAX_VOCABULARY
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times, seconds_of
+from symbl_aio.server.upload_space import UploadSpace
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -101,7 +103,7 @@ class SubmissionProcessor:
         conversations: Conversations,
         transcripts: TranscriptRegistry,
         outbound: OutboundClient,
-        directory: Path,
+        space: UploadSpace,
         probe_media: bool,
         recognizer: RecognitionPool | None,
         management: ManagementHandlers,
@@ -109,7 +111,7 @@ class SubmissionProcessor:
         self._conversations = conversations
         self._transcripts = transcripts
         self._outbound = outbound
-        self._directory = directory
+        self._space = space
         self._probe_media = probe_media
         self._recognizer = recognizer
         self._management = management
@@ -180,8 +182,10 @@ class SubmissionProcessor:
             logger.info("job %s: %s, by the transcript registered for it", job_id, payload)
             return _Transcription(lines)
         path = payload.body.path if payload.body is not None else None
-        if path is not None and self._probe_media:
-            payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
+        if payload.body is not None and path is not None and self._probe_media:
+            payload.media_info = await _probe_file(
+                path, payload.body.size, video=payload.kind.startswith("video")
+            )
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
             transcription = await _recognise(self._recognizer, path, payload, owner=self)
@@ -204,10 +208,11 @@ class SubmissionProcessor:
         return self._transcripts.default if found is None else found
 
     async def _download(self, url: str) -> SpooledBody:
-        body = SpooledBody(self._directory, keep=True, hashed=True)
+        body = SpooledBody(self._space.directory, keep=True, hashed=True)
         try:
-            await self._outbound.download(url, body)
-        except OutboundError as error:
+            with self._space.granted(body, None):
+                await self._outbound.download(url, body, lambda: self._space.extend(body))
+        except (OutboundError, ApiError, StorageError) as error:
             body.close()
             raise ProcessingError(str(error)) from error
         except BaseException:
@@ -216,10 +221,19 @@ class SubmissionProcessor:
         return body
 
 
-async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
+def _probe_whole(path: Path, size: int) -> MediaInfo:
+    """Read the headers of a file. Raises MediaError, also for a file that lost some bytes."""
+    # A server before this one may have received it, and its disk may have failed since then.
+    found = path.stat().st_size if path.exists() else 0
+    if found != size:
+        raise MediaError(f"its recording in the data directory has {found} of {size} bytes")
+    return probe(path)
+
+
+async def _probe_file(path: Path, size: int, *, video: bool) -> MediaInfo:
     """Read the headers of a file. Raises ProcessingError for media that the API refuses."""
     try:
-        media_info = await run_in_thread(probe, path)
+        media_info = await run_in_thread(_probe_whole, path, size)
     except MediaError as error:
         raise ProcessingError(str(error)) from error
     if video and media_info.container not in ("mp4", "m4a", "mov"):

@@ -6,6 +6,7 @@ The headers of a proxy are believed only if the connection comes from one of its
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -17,6 +18,9 @@ from symbl_aio.server.http_json import ApiError
 
 # Names that were checked are remembered, up to this number: parsing one costs more than a lookup.
 _REMEMBERED = 64
+
+# The name of an interface, behind a link-local address.
+_ZONE = re.compile(r"[A-Za-z0-9_.-]*")
 
 # More proxies than any chain has. A caller can name thousands, and each is parsed.
 _MOST_HOPS = 32
@@ -51,8 +55,10 @@ class Origins:
         peer = request.remote or "?"
         if not self._networks or not self._is_proxy(peer):
             return peer
-        forwarded = request.headers.get("X-Forwarded-For", "")
-        hops = [hop.strip() for hop in forwarded.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]]
+        forwarded = _joined(request, "X-Forwarded-For")
+        hops = [
+            _without_port(hop.strip()) for hop in forwarded.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
+        ]
         # From the right: what stands on the left of an unknown hop is the caller's invention.
         for hop in reversed(hops):
             if not _is_address(hop):
@@ -130,18 +136,34 @@ def _name_of(host: str) -> str | None:
 
 
 def _is_address(text: str) -> bool:
+    address, _, zone = text.partition("%")
     try:
-        ipaddress.ip_address(text.partition("%")[0])
+        ipaddress.ip_address(address)
     except ValueError:
         return False
-    return True
+    # It is logged as it is.
+    return _ZONE.fullmatch(zone) is not None
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _last(
     request: web.BaseRequest, name: str, allowed: Collection[str] | None = None
 ) -> str | None:
-    value = request.headers.get(name, "").rpartition(",")[2].strip()
+    value = _joined(request, name).rpartition(",")[2].strip()
     return value if value and (allowed is None or value in allowed) else None
+
+
+def _joined(request: web.BaseRequest, name: str) -> str:
+    """Return all lines of a header as one list.
+
+    Some proxies, such as HAProxy, leave a line of the caller and add one of their own after it.
+    """
+    return ",".join(request.headers.getall(name, ()))
 
 
 def is_loopback(host: str) -> bool:

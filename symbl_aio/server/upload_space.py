@@ -24,7 +24,7 @@ class UploadSpace:
     """Grants space in ``directory``, down to the reserve of the limits."""
 
     def __init__(self, directory: Path, limits: ServerLimits) -> None:
-        self._directory = directory
+        self.directory = directory
         self._limits = limits
         self._arriving: dict[SpooledBody, int] = {}
 
@@ -71,7 +71,7 @@ class UploadSpace:
 
     def free(self) -> int:
         """Return the bytes that uploads may still use. Raises OSError."""
-        return shutil.disk_usage(self._directory).free - self._limits.disk_reserve
+        return shutil.disk_usage(self.directory).free - self._limits.disk_reserve
 
 
 def _full() -> ApiError:

@@ -114,6 +114,16 @@ def test_a_wav_on_standard_input_names_its_rate(tmp_path: Path):
         opened(stream, 16_000)
 
 
+def test_a_wav_without_a_length_on_standard_input_is_read_to_its_end(tmp_path: Path):
+    path = wav(tmp_path / "a.wav", b"", rate=8000)
+    stream = io.BufferedReader(io.BytesIO(path.read_bytes() + ramp(1000)))
+    rate, read = opened(stream, 16_000)
+    found = b""
+    while part := read():
+        found += part
+    assert (rate, found) == (8000, ramp(1000))
+
+
 async def test_standard_input_without_audio_is_an_error_of_usage(peer: Peer, shell: Shell):
     process = await asyncio.create_subprocess_shell(
         f"{shlex.quote(sys.executable)} -m symbl_aio.cli listen <&-",

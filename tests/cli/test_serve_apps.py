@@ -33,6 +33,11 @@ def test_a_secret_that_is_made_up_is_the_same_after_a_restart(tmp_path: Path) ->
     assert again.made_up == tmp_path / APPLICATIONS
 
 
+def test_an_id_whose_secret_would_not_be_found_again_gets_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="id of an application"):
+        of(app_id="team:shop", is_local=False, data=tmp_path)
+
+
 @pytest.mark.parametrize("pairs", [["one"], ["one:"], [":x"], ["one:x", "one:y"]])
 def test_a_pair_that_is_none_is_refused(pairs: list[str]) -> None:
     with pytest.raises(ConfigurationError, match="ID:SECRET"):

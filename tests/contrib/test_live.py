@@ -194,6 +194,27 @@ async def test_a_socket_of_another_route_gets_the_problem_too(
     assert [record for record in caplog.records if record.name.startswith("uvicorn.error")] == []
 
 
+async def test_a_conversation_that_the_server_completes_is_no_problem_for_one_who_speaks(
+    peer: Peer, url: str
+):
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/speak") as websocket:
+
+        async def speak() -> None:
+            while True:
+                await websocket.send_bytes(bytes(320))
+                await asyncio.sleep(0)
+
+        speaking = asyncio.create_task(speak())
+        session = await peer.session()
+        await session.until(lambda: bool(session.audio))
+        await session.completed()
+        events = await received(websocket)
+        speaking.cancel()
+        await asyncio.wait([speaking])
+        assert websocket.close_code == 1000
+    assert events[-1]["state"] == "conversation_completed"
+
+
 async def test_a_silent_visitor_learns_that_the_stream_is_lost(peer: Peer, url: str):
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/speak") as websocket:
         session = await peer.session()

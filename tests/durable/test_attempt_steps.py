@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -455,9 +456,75 @@ async def test_a_job_without_end_is_lost_in_the_end(two: Two) -> None:
 @on_sqlite
 async def test_an_item_that_nobody_can_read_is_refused_and_says_why(two: Two) -> None:
     await two.outbox.submit(Text("One."), key="one")
-    await two.change("one", content='{"media": {"kind": "hologram"}, "options": null}')
+    await two.change("one", content="no JSON")
     assert (await two.a.steps.send(Attempt("one", 1))).state == "refused"
     assert "not foreseen" in str((await two.item("one")).error)
+
+
+HOOKS: dict[str, Any] = {"webhook_base_url": "https://example.com/hooks", "webhook_secret": SECRET}
+HOLOGRAM = {"media": {"kind": "hologram"}, "options": None}
+NEW_OPTION = {
+    "media": {"kind": "text", "messages": [{"text": "One."}]},
+    "options": {
+        "type": "TextOptions",
+        "fields": {"mood": True, "extra_query": {}, "extra_body": {}},
+    },
+}
+
+
+@on_sqlite
+@pytest.mark.parametrize("content", [HOLOGRAM, NEW_OPTION])
+async def test_content_of_a_newer_release_waits_for_a_worker_of_that_release(
+    two: Two, content: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.change("one", content=json.dumps(content))
+    with pytest.raises(asyncio.CancelledError):  # requeued, for another worker
+        await two.a.steps.send(Attempt("one", 1))
+    item = await two.item("one")
+    assert (item.state, item.sending, said(two.server)) == (ItemState.QUEUED, False, [])
+    assert "item one waits: its content is of another release" in caplog.text
+
+
+@on_sqlite
+@pytest.mark.parametrize("content", [HOLOGRAM, NEW_OPTION])
+async def test_a_job_is_followed_whatever_release_has_stored_its_content(
+    two: Two, content: dict[str, Any]
+) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.a.steps.send(Attempt("one", 1))
+    await two.change("one", content=json.dumps(content))
+    async with two.server.client(**QUICK, **HOOKS) as client:
+        two.b.steps._sender.client = client
+        assert (await two.b.steps.send(Attempt("one", 1))).state == "accepted"
+        assert (await two.b.steps.follow(Attempt("one", 1), False)).state == "completed"
+
+
+@on_sqlite
+@pytest.mark.parametrize("content", [HOLOGRAM, NEW_OPTION])
+async def test_evidence_is_looked_for_whatever_release_has_stored_the_content(
+    two: Two, content: dict[str, Any]
+) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.change("one", content=json.dumps(content), sent_by="c/1", sent_at=time.time())
+    async with two.server.client(**QUICK, **HOOKS) as client:
+        two.a.steps._sender.client = client
+        assert (await two.a.steps.send(Attempt("one", 1))).state == "in_doubt"
+        assert (await two.a.steps.reconcile(Attempt("one", 1), 0)).state == "ambiguous"
+    assert "nothing tells" in str((await two.item("one")).error)
+
+
+@on_sqlite
+async def test_the_log_names_no_remedy_that_only_a_caller_of_the_client_has(
+    two: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    two.server.inject("status:500", on="POST")
+    assert (await two.a.steps.send(Attempt("one", 1))).state == "in_doubt"
+    assert "item one is in doubt: " in caplog.text
+    assert "500" in caplog.text
+    assert "error.reconcile()" not in caplog.text
+    assert "not sent again" not in caplog.text  # which on_ambiguous decides
 
 
 @on_sqlite

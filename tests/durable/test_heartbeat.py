@@ -106,11 +106,29 @@ async def test_who_lives_keeps_what_it_has(
 ) -> None:
     for key in ("one", "two"):
         await outbox.submit(Text(f"{key}."), key=key)
-    claim(tables, "slow but alive", "one", beat=tables.now + 3600.0)
+    claim(tables, "alive", "one")
+    heartbeat = Heartbeat(
+        tables, Workflows(tables), "alive", interval=0.05, worker_timeout=60.0, alone=False
+    )
+    await heartbeat.register()
+    beating = asyncio.create_task(heartbeat.run())
     async with working(**SHORT):
         claim(tables, "ghost", "two", beat=1.0)
         assert (await outbox.result("two", timeout=10)).ok
         assert (await outbox.item("one")).state is ItemState.QUEUED
+    beating.cancel()
+    await asyncio.wait([beating])
+
+
+@on_postgresql
+async def test_who_died_before_the_clock_was_set_back_is_taken_over_as_early(
+    outbox: Outbox, tables: Database, working: Working
+) -> None:
+    """A whole machine may stop, and start again with another time."""
+    await outbox.submit(Text("One."), key="one")
+    claim(tables, "ghost", "one", beat=tables.now + 3600.0)
+    async with working(**SHORT):
+        assert (await outbox.result("one", timeout=10)).ok
 
 
 @on_postgresql

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -91,6 +92,30 @@ async def test_who_waits_when_the_outbox_is_closed_is_told_so(database: str) -> 
         with pytest.raises(ClientClosedError):
             one.result()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_outbox_is_closed_although_the_closing_is_cancelled(database: str) -> None:
+    before = set(threading.enumerate())
+    outbox = Outbox(database)
+    await outbox.start()
+    await outbox.submit(Text("One."), key="monday")
+    waiting = asyncio.ensure_future(outbox.result("monday"))
+    await asyncio.wait([waiting], timeout=0.1)
+
+    async def close() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()  # as anyio does it in a scope that is cancelled: at each await
+        await outbox.aclose()
+
+    closing = asyncio.ensure_future(close())
+    await asyncio.wait([closing])
+    assert closing.cancelled()
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join, 5)  # an idle one ends later
+        assert not thread.is_alive(), thread.name
+    with pytest.raises(ClientClosedError):
+        await waiting
 
 
 async def test_what_is_not_there_cannot_be_waited_for(outbox: Outbox) -> None:

@@ -17,6 +17,7 @@ from symbl_aio.durable.heartbeat import WorkerLock
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, said, until
 from tests.durable.test_dispatch import counted
+from tests.support import QUICK
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -38,6 +39,32 @@ async def test_the_programs_own_threads_work_on_after_one_worker_and_another(
         assert await asyncio.to_thread(lambda: 1 + 1) == 2
     left = {t.name for t in threading.enumerate() if t not in before and not t.daemon}
     assert not {name for name in left if "dbos" in name or "symbl_aio worker" in name}
+
+
+async def test_a_callers_function_that_exits_ends_no_worker(
+    outbox: Outbox, database: str, server: LocalSymbl, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a thread ``sys.exit()`` would end its event loop, silently."""
+    calls = 0
+
+    async def provider() -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise SystemExit("no vault")
+        issued = server._tokens.issue(server.app_id, server.app_secret)
+        assert issued is not None
+        return issued[0]
+
+    def observer(_event: object) -> None:
+        raise SystemExit("no metrics")
+
+    config = Config(base_url=server.base_url, **QUICK)
+    await outbox.submit(Text("One."), key="one")
+    async with Worker(database, provider, config=config, observers=[observer]) as worker:
+        assert (await outbox.result("one", timeout=20)).ok
+        assert worker.is_ready
+    assert "an observer failed" in caplog.text
 
 
 async def test_an_item_costs_a_worker_few_statements(outbox: Outbox, working: Working) -> None:

@@ -326,6 +326,10 @@ class VaultError(Exception):
     """Of somebody else's library."""
 
 
+class PanicError(BaseException):
+    """As extensions in Rust raise it."""
+
+
 PASSING = [
     OSError(errno.ECONNREFUSED, "refused"),
     TimeoutError(),
@@ -336,6 +340,7 @@ PASSING = [
     KeyError("access_token"),
     MemoryError(),
     asyncio.CancelledError(),
+    PanicError(),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections import namedtuple
@@ -49,6 +50,27 @@ async def test_the_access_log_names_the_caller_behind_a_known_proxy(
 
     lines = [r.getMessage() for r in caplog.records if r.name == "symbl_aio.server.access"]
     assert [line.partition(" ")[0] for line in lines] == ["203.0.113.9", "127.0.0.1"]
+
+
+async def test_a_request_that_is_no_http_is_a_line_and_no_fault(
+    start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = await start(hosting=Hosting(access_log=True))
+    port = int(caller.server.base_url.rpartition(":")[2])
+    with caplog.at_level(logging.INFO):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await caller.anonymous("GET", "/v1/conversations")
+
+    assert b" 400 " in answer
+    lines = [r.getMessage() for r in caplog.records if r.name == "symbl_aio.server.access"]
+    assert [line.rpartition('"')[0] for line in lines] == [
+        '127.0.0.1 "UNKNOWN -',
+        '127.0.0.1 "GET /v1/conversations',
+    ]
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 async def test_a_probe_is_logged_only_when_it_fails(

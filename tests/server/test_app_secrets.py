@@ -68,3 +68,42 @@ def test_a_line_that_is_wrong_is_named_without_its_text(tmp_path: Path, line: st
         read_secrets(path)
 
     assert "secret'" not in str(wrong.value)
+
+
+def test_a_line_is_added_after_one_without_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "apps"
+    path.write_text("one:by-hand")
+
+    add_secret(path, "two", "second")
+
+    found = read_secrets(path)
+    assert found["one"] == "by-hand"
+    assert AppSecret.parse(found["two"]).matches("second")
+
+
+@pytest.mark.parametrize("app_id", ["", "#one", " one", "one ", "a:b", "a\nb", "a\x85b", "\ud800"])
+def test_an_id_that_its_line_would_not_give_back_is_refused(tmp_path: Path, app_id: str) -> None:
+    with pytest.raises(ValueError, match="the id of an application"):
+        add_secret(tmp_path / "apps", app_id, "secret")
+
+    assert not (tmp_path / "apps").exists()
+
+
+def test_a_mark_of_an_editor_is_no_part_of_the_first_id(tmp_path: Path) -> None:
+    (tmp_path / "apps").write_bytes(b"\xef\xbb\xbfone:secret\r\n")
+
+    assert read_secrets(tmp_path / "apps") == {"one": "secret"}
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "apps").write_bytes("one:gehe\xefm".encode("latin-1"))
+
+    with pytest.raises(SecretsFileError, match=r"apps .*UTF-8"):
+        read_secrets(tmp_path / "apps")
+
+
+def test_a_hash_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    for end in (1, 4, 20, 45):
+        (tmp_path / "apps").write_text(f"one:{hash_secret('s3cret')[:-end]}\n")
+        with pytest.raises(SecretsFileError, match="line 1"):
+            read_secrets(tmp_path / "apps")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.http_json import ApiError
@@ -25,7 +27,7 @@ class Transport:
         return ("10.0.0.1", 1) if name == "peername" else None
 
 
-def request(headers: dict[str, str]) -> Any:
+def request(headers: Mapping[str, str]) -> Any:
     return make_mocked_request("GET", "/", headers=headers, transport=Transport())
 
 
@@ -44,6 +46,38 @@ def test_only_a_trusted_proxy_is_believed(proxies: list[str], client: str, origi
 
     assert origins.client(request(PROXY)) == client
     assert origins.origin(request(PROXY)) == origin
+
+
+@table(
+    "forwarded,client",
+    [
+        ("203.0.113.9:4711", "203.0.113.9"),  # as Azure's gateways write it
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0.5", "fe80::1%eth0.5"),
+        ('203.0.113.9%x "GET /forged" 200', "10.0.0.1"),
+        ('fe80::1%x "GET /forged" 200', "10.0.0.1"),
+    ],
+)
+def test_a_port_is_no_part_of_an_address_and_a_text_behind_it_none(
+    forwarded: str, client: str
+) -> None:
+    origins = Origins(proxies=["10.0.0.0/8"])
+
+    assert origins.client(request({"Host": "x", "X-Forwarded-For": forwarded})) == client
+
+
+def test_lines_of_one_header_are_one_list() -> None:
+    origins = Origins(proxies=["10.0.0.0/8"])
+    # HAProxy, for one, leaves the line of the caller alone and adds one of its own.
+    invented = [("Host", "x")]
+    invented += [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")]
+    invented += [("X-Forwarded-Proto", "http"), ("X-Forwarded-Proto", "https")]
+    invented += [("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Host", "symbl.example.com")]
+
+    assert origins.client(request(CIMultiDict(invented))) == "203.0.113.9"
+    assert origins.origin(request(CIMultiDict(invented))) == "https://symbl.example.com"
 
 
 @table("forwarded", ["", "unknown", "unknown, ", "'; drop", "::1, _hidden"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from symbl_aio.server import spooled_body
 from symbl_aio.server.server_limits import ServerLimits
@@ -99,6 +100,31 @@ async def test_a_body_without_a_length_meets_the_same_limits(
     assert (full.status, full.headers["Retry-After"]) == (503, "60")
     left = await asyncio.to_thread(lambda: list(tmp_path.rglob("tmp*")))
     assert not left
+
+
+async def test_a_linked_recording_leaves_the_reserve_free(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(directory=tmp_path)
+
+    async def recording(request: web.Request) -> web.Response:
+        return web.Response(body=_without_length(20 * 2**20))
+
+    app = web.Application()
+    app.router.add_get("/call.mp4", recording)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, 2**26 + 10 * 2**20))
+
+    link = {"url": f"http://127.0.0.1:{runner.addresses[0][1]}/call.mp4"}
+    accepted = await caller.request("POST", "/v1/process/video/url", json=link)
+    await caller.server.until(lambda: not caller.server.unfinished)
+    job = await caller.get(f"/v1/job/{accepted.body['jobId']}")
+    await runner.cleanup()
+
+    assert job.body["reason"] == "The disk of the server is full."
+    assert not await asyncio.to_thread(lambda: list(tmp_path.rglob("tmp*")))
 
 
 async def test_a_directory_that_has_gone_is_named_and_hides_no_metrics(

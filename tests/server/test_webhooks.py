@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from aiohttp import web
+
+from symbl_aio.server.hosting_settings import Hosting
+from tests.server.conftest import Caller, Start
 
 
 class WebhookReceiver:
@@ -136,3 +143,73 @@ async def test_an_early_webhook_arrives_before_the_response(
 
     assert [call["status"] for call in receiver.calls][-1] == "completed"
     assert receiver.calls[0]["jobId"] == answer.body["jobId"]
+
+
+@pytest.mark.parametrize(("other", "hosts"), [("other", 3), ("app", 1)])
+async def test_hosts_that_answer_no_call_delay_no_call_to_others(
+    start: Start, receiver: WebhookReceiver, other: str, hosts: int
+) -> None:
+    apps = {"app": "secret", "other": "secret"}
+    caller = await start(job_limit=1000, hosting=Hosting(apps=apps))
+    waiting = asyncio.Semaphore(0)
+    ended = asyncio.Event()
+
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting.release()
+        await ended.wait()
+        writer.close()
+
+    async with AsyncExitStack() as stack:
+        stack.callback(ended.set)
+        for _ in range(hosts):
+            silent = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
+            stack.callback(silent.close)
+            port = silent.sockets[0].getsockname()[1]
+            url = f"http://127.0.0.1:{port}/"
+            # More than the connections of an application, or to one host.
+            for _ in range(110 // hosts):
+                await caller.text("Hello.", webhookUrl=url)
+        for _ in range(50):
+            await waiting.acquire()
+        second = Caller(caller.server)
+        stack.push_async_callback(second.aclose)
+        second.token = await token_of(caller, other)
+        await second.text("Hello.", webhookUrl=receiver.url)
+        async with asyncio.timeout(30):  # longer than a call may wait
+            await caller.server.until(lambda: len(receiver.calls) == 3)
+
+
+async def test_names_that_are_slow_to_resolve_delay_no_call_of_another_application(
+    start: Start, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def resolve(host: Any, *details: Any, **more: Any) -> Any:
+        if str(host).startswith("slow"):
+            ended.wait()  # for a name server that does not answer
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return look_up(host, *details, **more)
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    caller = await start(hosting=Hosting(apps={"app": "secret", "other": "secret"}))
+    second = Caller(caller.server)
+    try:
+        # More than the threads of the event loop.
+        for number in range(40):
+            await caller.text("Hello.", webhookUrl=f"http://slow{number}.test/")
+        second.token = await token_of(caller, "other")
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        await second.text("Hello.", webhookUrl=url)
+        async with asyncio.timeout(30):  # longer than a call may wait
+            await caller.server.until(lambda: len(receiver.calls) == 3)
+    finally:
+        ended.set()
+        await second.aclose()
+
+
+async def token_of(caller: Caller, app_id: str) -> str:
+    login = {"type": "application", "appId": app_id, "appSecret": "secret"}
+    answer = await caller.anonymous("POST", "/oauth2/token:generate", json=login)
+    token: str = answer.body["accessToken"]
+    return token

@@ -191,7 +191,8 @@ class Tables:
         """Return the condition for workers whose heartbeat is younger than their timeout."""
         workers = self.workers
         timeout = sa.func.coalesce(workers.c.time_to_live, _WORKER_TIMEOUT)
-        return workers.c.beat > self.now - timeout
+        # A later time than now is of before the clock was set back.
+        return sa.func.abs(self.now - workers.c.beat) < timeout
 
     def is_among(self, column: sa.Column[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
         """Return the condition that a column has one of many values."""

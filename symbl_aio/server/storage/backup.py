@@ -1,8 +1,8 @@
 """A backup of a data directory in one file, while its server runs or not, and its restoration.
 
-The file is a tar: the database, as the backup API of SQLite copies it at one moment, the bodies
-that it refers to, and the hash of a made-up secret. A server removes a body when its job has
-ended. So each body gets a second name before the database is copied, which keeps its bytes.
+The file is a tar: the database, as SQLite copies its rows at one moment, the bodies that it refers
+to, and the hash of a made-up secret. A server removes a body when its job has ended. So each body
+gets a second name before the database is copied, which keeps its bytes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def restore_backup(file: Path, data: Path) -> None:
         file.open("rb") as stream,
         closing(claim(data, patience=0)),
     ):
-        if (data / DATABASE).exists() and (data / DATABASE).stat().st_size:
+        # A log of another database would be read into the restored one.
+        logs = (data / f"{DATABASE}-{end}" for end in ("wal", "journal"))
+        if any(file.exists() and file.stat().st_size for file in (data / DATABASE, *logs)):
             raise DataDirectoryError(f"{data} has data already; restore into another directory")
         with _work_directory(data) as work:
             try:
@@ -111,7 +113,8 @@ def _snapshot(data: Path, work: Path) -> set[str]:
             closing(sqlite3.connect(work / DATABASE)) as copy,
         ):
             schema_version(source)
-            source.backup(copy)
+            # Row by row: pages have unused bytes, with remains of text that was deleted.
+            source.execute("VACUUM INTO ?", (str(work / DATABASE),))
             # One file, without a log beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
             names = _names(copy)

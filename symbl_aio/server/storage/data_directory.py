@@ -189,6 +189,24 @@ def _remove_rest(path: Path) -> None:
         logger.warning("%s cannot be removed (%s)", path, error.strerror or error)
 
 
+def _check_database(path: Path) -> None:
+    """Raise DataDirectoryError if the database has gone and other files of it are there.
+
+    A new one in its place would know none of the recordings, and their files would be removed.
+    """
+    if (path / DATABASE).exists() and (path / DATABASE).stat().st_size:
+        return
+    log = path / f"{DATABASE}-wal"
+    found = "recordings" if any((path / BODIES).iterdir()) else ""
+    if not found and log.exists() and log.stat().st_size:
+        found = "the log of a database"
+    if found:
+        raise DataDirectoryError(
+            f"{path} has {found}, but no database: put {DATABASE} back, or restore a backup into "
+            "a new directory"
+        )
+
+
 def _prepare(path: Path) -> BinaryIO:
     lock = claim(path)
     try:
@@ -196,6 +214,7 @@ def _prepare(path: Path) -> BinaryIO:
             if entry.name.startswith(WORK_PREFIX):
                 _remove_rest(entry)
         create_private(path / BODIES)
+        _check_database(path)
         # SQLite gives its other files the permissions of this one.
         open_private(path / DATABASE).close()
     except BaseException:

@@ -207,3 +207,46 @@ async def test_the_secret_that_was_made_up_is_the_same_after_a_restore(
     restored = tmp_path / "again" / APPLICATIONS
     assert restored.read_text() == "app:hash\n"
     assert restored.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("end", ["wal", "journal"])
+async def test_a_log_of_another_database_is_not_mixed_with_a_backup(
+    stored: Caller, data: Path, tmp_path: Path, end: str
+) -> None:
+    await asyncio.to_thread(write_backup, data, tmp_path / "backup.tar")
+    target = tmp_path / "again"
+    target.mkdir()
+    (target / f"symbl.sqlite3-{end}").write_bytes(b"pages")
+
+    with pytest.raises(StorageError, match="has data already"):
+        await asyncio.to_thread(restore_backup, tmp_path / "backup.tar", target)
+
+    assert (target / f"symbl.sqlite3-{end}").read_bytes() == b"pages"
+
+
+async def test_a_backup_has_nothing_of_the_unused_bytes_of_the_database(
+    stored: Caller, start: Start, data: Path, tmp_path: Path
+) -> None:
+    opened = (await stored.text("Kept.")).body["conversationId"]
+    await stored.server.until(lambda: not stored.server.unfinished)
+    await stored.server.aclose()
+    # Where SQLite leaves a row that it moved to another page, and that was deleted there.
+    _write_into_free_space(data / "symbl.sqlite3", b"deleted text")
+
+    await asyncio.to_thread(write_backup, data, tmp_path / "backup.tar")
+    after = await restored(start, tmp_path / "backup.tar", tmp_path / "again", stored)
+
+    assert b"deleted text" not in (tmp_path / "backup.tar").read_bytes()
+    assert await texts(after, opened) == ["Kept."]
+
+
+def _write_into_free_space(database: Path, text: bytes) -> None:
+    """Write a text between the list of cells and the cells of each page of a table."""
+    content = bytearray(database.read_bytes())
+    for page in range(4096, len(content), 4096):
+        cells, begin = (int.from_bytes(content[page + at : page + at + 2], "big") for at in (3, 5))
+        free = page + 8 + 2 * cells
+        if content[page] == 0x0D and page + begin - free > len(text):
+            content[free : free + len(text)] = text
+    assert text in content
+    database.write_bytes(content)

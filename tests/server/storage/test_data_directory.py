@@ -144,3 +144,21 @@ async def test_a_damaged_database_comes_with_the_remedy(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match=r"is damaged \(.*\): restore a backup into a new"):
         await LocalServer(data=tmp_path).start()
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+async def test_recordings_without_their_database_are_not_removed(
+    tmp_path: Path, is_missing: bool
+) -> None:
+    async with LocalServer(data=tmp_path):
+        pass
+    (tmp_path / "bodies" / "tmp1").write_bytes(b"accepted")
+    (tmp_path / "symbl.sqlite3").unlink()
+    if not is_missing:
+        (tmp_path / "symbl.sqlite3").touch()
+
+    for _ in range(2):
+        with pytest.raises(StorageError, match=rf"{tmp_path} has recordings, but no database"):
+            await LocalServer(data=tmp_path).start()
+
+    assert (tmp_path / "bodies" / "tmp1").read_bytes() == b"accepted"

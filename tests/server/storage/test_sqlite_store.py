@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
+import wave
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -17,7 +19,7 @@ from symbl_aio.server import write_backup
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.job import Status
 from symbl_aio.server.storage import sqlite_store
-from tests.server.conftest import Caller
+from tests.server.conftest import Caller, Start
 from tests.server.storage.conftest import Restart
 
 PARTS = (
@@ -539,3 +541,33 @@ async def test_jobs_that_a_server_took_over_are_in_its_metrics(
 
     assert 'symbl_aio_jobs{state="in_progress"} 1' in lines
     assert 'symbl_aio_jobs{state="scheduled"} 1' in lines
+
+
+@pytest.mark.parametrize("left", [None, 100])
+async def test_a_job_whose_recording_is_not_whole_fails_with_that_reason(
+    start: Start, data: Path, left: int | None
+) -> None:
+    recording_of = io.BytesIO()
+    with wave.open(recording_of, "wb") as writer:
+        writer.setparams((1, 2, 8000, 8000, "NONE", ""))
+        writer.writeframes(bytes(16_000))
+    sent = recording_of.getvalue()
+    before = await start(data=data)
+    before.server.hold_jobs()
+    job_id = (await before.audio(sent)).body["jobId"]
+    await before.server.aclose()
+    (recording,) = (data / "bodies").iterdir()
+    if left is None:
+        recording.unlink()
+    else:
+        os.truncate(recording, left)
+
+    after = await start(data=data)
+    await after.server.until(lambda: not after.server.unfinished)
+    after.token = before.token
+    job = await after.get(f"/v1/job/{job_id}")
+
+    assert job.body["status"] == "failed"
+    assert job.body["reason"] == (
+        f"its recording in the data directory has {left or 0} of {len(sent)} bytes"
+    )
