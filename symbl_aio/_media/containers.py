@@ -24,6 +24,7 @@ _HEADER: Final = 16
 _OGG_HEADER: Final = 27
 _OGG_PAGE: Final = _OGG_HEADER + 255 + 255 * 255
 _MVHD: Final = 36
+_MEHD: Final = 12
 
 
 @frozen
@@ -187,12 +188,12 @@ def mp4_duration(size: int) -> Reads:
     """Find the duration in the movie header of an mp4 of ``size`` bytes, at any position.
 
     Reads only headers of boxes, a few bytes each and at most some 8 KiB in all. The result
-    is ``None`` for fragmented files, which have none, and for garbage.
+    is ``None`` for garbage, and for fragmented files that do not state one.
     """
-    walk = yield from _find(b"moov", 0, size, _MAX_BOXES)
-    if walk is None:
+    movie = yield from _find(b"moov", 0, size, _MAX_BOXES)
+    if movie is None:
         return None
-    start, end, left = walk
+    start, end, left = movie
     walk = yield from _find(b"mvhd", start, end, left)
     if walk is None:
         return None
@@ -201,9 +202,18 @@ def mp4_duration(size: int) -> Reads:
         return None
     at, width = (12, 4) if body[0] == 0 else (20, 8)
     scale = int.from_bytes(body[at : at + 4], "big")
-    duration = int.from_bytes(body[at + 4 : at + 4 + width], "big")
-    unknown = (1 << 8 * width) - 1
-    return duration / scale if scale and 0 < duration < unknown else None
+    length = body[at + 4 : at + 4 + width]
+    # With fragments, the movie header counts those of the movie box alone: often a second.
+    fragments = yield from _find(b"mvex", start, end, walk[2])
+    if fragments is not None:
+        walk = yield from _find(b"mehd", *fragments)
+        if walk is None:
+            return None
+        body = yield (walk[0], min(_MEHD, walk[1] - walk[0]))
+        length = body[4:12] if body[:1] == b"\1" else body[4:8]
+    unknown = b"\xff" * len(length)
+    duration = int.from_bytes(length, "big")
+    return duration / scale if scale and duration and length != unknown else None
 
 
 def mp4_fault(size: int) -> Generator[tuple[int, int], bytes, str | None]:

@@ -44,6 +44,9 @@ DRAFTS: Final[Mapping[Kind, tuple[Callable[..., Any], Mapping[str, str]]]] = {
 }
 """What a draft is made of, and the names of its fields by those of the API."""
 
+_OF_SERVER: Final = ("id", "createdOn", "updatedOn")
+"""Fields that the API adds in its answers; a file that was made from one may have them."""
+
 
 async def list_conversations(
     client: SymblClient,
@@ -167,7 +170,8 @@ async def create(client: SymblClient, rows: Rows, *, kind: Kind, file: str) -> i
 def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> list[T]:
     """Read a list of drafts from YAML or JSON; all of them are checked before any is created.
 
-    ``names``: the names in the file, which are the API's, and those of the fields. Blocks.
+    The lines that a list with ``--json`` prints are read, too. ``names``: the names in the file,
+    which are the API's, and those of the fields. Blocks.
     Raises ``ConfigurationError`` that names the entry.
     """
     try:
@@ -192,7 +196,7 @@ def _read_stdin() -> str:
 def _draft(number: int, entry: Any, make: Callable[..., T], names: Mapping[str, str]) -> T:
     if not isinstance(entry, dict):
         raise ConfigurationError(f"entry {number} is not an object with {_list(names)}")
-    unknown = [str(name) for name in entry if name not in names and name not in ("id", "raw")]
+    unknown = [str(name) for name in entry if name not in names and name not in _OF_SERVER]
     if unknown:
         raise ConfigurationError(
             f"entry {number} has {', '.join(unknown)}; the API knows {_list(names)}"
@@ -212,7 +216,7 @@ def _list(names: Collection[str]) -> str:
 
 def _parsed(path: str, text: str) -> Any:
     if path.endswith(".json") or text.lstrip().startswith(("[", "{")):
-        return json.loads(text)
+        return _parsed_json(text)
     try:
         import yaml  # of the extra; JSON needs nothing
     except ModuleNotFoundError:
@@ -224,6 +228,17 @@ def _parsed(path: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
+
+
+def _parsed_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        lines = [line for line in text.split("\n") if line.strip()]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            raise error from None
 
 
 def _code(rows: Rows) -> int:

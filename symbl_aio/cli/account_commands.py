@@ -108,7 +108,7 @@ def creating(fields: str) -> Callable[[Command], Command]:
         type=click.Path(dir_okay=False, allow_dash=True),
         metavar="FILE",
         help="Create those of a YAML or JSON file that do not exist by name: a list of objects "
-        f"with {fields}, as the API names them. - is stdin.",
+        f"with {fields}, as the API names them, or the lines of --json. - is stdin.",
     )
 
 

@@ -77,7 +77,9 @@ def report(
         found = [(stored | fetched)[name] for name in conversations]
         page = to_html(*found, recordings=players, title=title)
         await asyncio.to_thread(write_atomically, output, page)
-        show.report(str(output), [one.info.id for one in found], len(page.encode()))
+        # In a pipe, a line behind the page would be part of it.
+        if await asyncio.to_thread(output.is_file):
+            show.report(str(output), [one.info.id for one in found], len(page.encode()))
         return OK
 
     run(main, show)

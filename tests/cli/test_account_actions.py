@@ -142,6 +142,23 @@ async def test_trackers_are_created_once_and_listed(name, text, shell, tmp_path)
     assert "too expensive" in (await shell.run("trackers")).out
 
 
+@pytest.mark.parametrize("kind", ["trackers", "groups"])
+async def test_what_a_list_prints_creates_the_same_in_another_account(kind, shell, tmp_path):
+    given = {
+        "trackers": TRACKERS,
+        "groups": [{"name": n, "criteria": f"conversation.metadata.x=={n}"} for n in ("a", "b")],
+    }
+    file = tmp_path / "given.json"
+    file.write_text(json.dumps(given[kind]), "utf-8")
+    await shell.run(kind, "--create", file)
+    listed = tmp_path / "listed.jsonl"
+    listed.write_text((await shell.run(kind, "--json")).out, "utf-8")
+
+    again = await shell.run(kind, "--json", "--create", listed)
+
+    assert (again.code, again.events()) == (0, ["exists", "exists"])
+
+
 async def test_groups_are_created_once_and_listed(shell, tmp_path):
     file = tmp_path / "g.yml"
     file.write_text(

@@ -41,6 +41,19 @@ async def test_conversations_become_one_page(shell: Shell, symbl: LocalSymbl, tm
     assert stat.S_IMODE(os.stat(page).st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.parametrize("output", ["terminal", "json"])
+async def test_a_page_that_goes_into_a_pipe_is_all_of_it(
+    output: str, shell: Shell, symbl: LocalSymbl
+):
+    id = await conversation(symbl, "Hello.")
+    more = ["--json"] if output == "json" else []
+
+    piped = await shell.end(await shell.start_python("report", id, "-o", "/dev/stdout", *more))
+
+    assert (piped.code, piped.err) == (0, "")
+    assert piped.out.rpartition("</html>")[2] == "\n"
+
+
 async def test_a_recording_is_put_into_the_page(shell: Shell, symbl: LocalSymbl, tmp_path: Path):
     id = await conversation(symbl, "Hello.")
     page = tmp_path / "report.html"

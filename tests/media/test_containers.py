@@ -202,6 +202,29 @@ def test_a_version_1_header_holds_numbers_of_64_bits():
     assert duration(data) == 40.0
 
 
+@table("place", ["before the tracks", "behind the tracks"])
+@table(
+    "stated, seconds",
+    [
+        (b"", None),
+        (box(b"mehd", bytes(4) + (90_500).to_bytes(4, "big")), 90.5),
+        (box(b"mehd", b"\1\0\0\0" + (90_500).to_bytes(8, "big")), 90.5),
+        (box(b"mehd", bytes(8)), None),
+        (box(b"mehd", b"\1\0\0\0" + b"\xff" * 8), None),
+        (box(b"mehd"), None),
+    ],
+)
+def test_the_first_part_of_a_fragmented_mp4_is_not_all_of_it(
+    place: str, stated: bytes, seconds: float | None
+):
+    # As "ffmpeg -movflags frag_keyframe" writes: the movie header counts one second of 90.
+    tracks = box(b"trak", bytes(400)), box(b"mvex", stated + box(b"trex", bytes(24)))
+    tracks = tracks if place == "behind the tracks" else tracks[::-1]
+    data = ftyp() + box(b"moov", mvhd(1000) + b"".join(tracks))
+
+    assert duration(data + box(b"mdat", bytes(500)) + box(b"moof", bytes(30))) == seconds
+
+
 def test_a_box_of_length_0_reaches_to_the_end_of_the_file():
     last = moov(mvhd(7000))
 
