@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,3 +79,32 @@ async def test_all_may_make_the_tables_at_once(two: Two):
 async def test_a_file_has_no_roles(tmp_path: Path):
     with pytest.raises(ConfigurationError, match="role"):
         await migrate(f"sqlite:///{tmp_path}/outbox.db", role="app")
+
+
+# Databases that have lost a part, as after a restore of some tables alone
+
+
+@pytest.mark.parametrize(
+    ("lose", "lost"),
+    [
+        (["drop table symbl_queue"], "symbl_queue"),
+        (["drop table symbl_item", "drop table symbl_worker"], "symbl_item, symbl_worker"),
+        (["drop table symbl_schema"], "symbl_schema"),
+        (["drop table symbl_schema", "drop table symbl_item"], "symbl_item, symbl_schema"),
+        (["delete from symbl_schema"], "the row of symbl_schema"),
+    ],
+)
+@pytest.mark.parametrize("words", [("db", "migrate"), ("stats",), ("jobs",)])
+async def test_a_database_that_has_lost_a_table_is_to_be_restored(
+    sqlite_database: str, lose: list[str], lost: str, words: tuple[str, ...]
+):
+    with sqlite3.connect(sqlite_database.removeprefix("sqlite:///")) as connection:
+        for statement in lose:
+            connection.execute(statement)
+    connection.close()
+
+    ended = await Shell().run(*words, "--database", sqlite_database)
+
+    assert ended.code == 2
+    assert f"has lost {lost}, " in ended.err
+    assert "restore all tables of a backup" in ended.err

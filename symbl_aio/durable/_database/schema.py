@@ -24,8 +24,8 @@ _LOCK: Final = 0x53796D62
 def migrate(database: Database) -> None:
     """Create the tables, or migrate them to ``VERSION``. Safe in many processes at once.
 
-    Raises ``ConfigurationError`` for a database of a later version than this release knows,
-    which is left untouched.
+    Raises ``ConfigurationError`` for a database of a later version than this release knows, or
+    one that has lost a table. Either is left untouched.
     """
     if check(database) == VERSION:
         return  # without a lock, or the privilege to change anything
@@ -48,7 +48,8 @@ def migrate(database: Database) -> None:
 def check(database: Database) -> int | None:
     """Return the version of a database's tables, ``None`` without tables. Changes nothing.
 
-    Raises ``ConfigurationError`` for a later version than this release knows.
+    Raises ``ConfigurationError`` for a later version than this release knows, and for a database
+    that has lost a table.
     """
     if database.file is not None and not database.file.exists():
         return None
@@ -83,11 +84,28 @@ def _check_known(database: Database, found: int) -> None:
 
 
 def _version(database: Database, connection: sa.Connection) -> int | None:
-    tables = set(sa.inspect(connection).get_table_names(database.items.schema))
-    if database.versions.name in tables:
-        found: int = connection.execute(sa.select(database.versions.c.version)).scalar_one()
+    names = {table.name for table in database.meta.tables.values()}
+    present = names & set(sa.inspect(connection).get_table_names(database.items.schema))
+    if database.versions.name in present:
+        found: int | None = connection.execute(sa.select(database.versions.c.version)).scalar()
+        if found is None:
+            raise _incomplete(database, "the row of symbl_schema")
+        if found == VERSION and present < names:
+            raise _incomplete(database, ", ".join(sorted(names - present)))
         return found
-    return 1 if database.items.name in tables else None
+    if not present:
+        return None
+    # The first release had neither of these two tables.
+    if database.items.name in present and database.queue.name not in present:
+        return 1
+    raise _incomplete(database, ", ".join(sorted(names - present)))
+
+
+def _incomplete(database: Database, lost: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"database {database.name!r} has lost {lost}, and with it what was to be sent; "
+        "restore all tables of a backup"
+    )
 
 
 def _add_slots(database: Database, connection: sa.Connection) -> None:
