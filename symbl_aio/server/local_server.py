@@ -18,6 +18,8 @@ from symbl_aio.server.app import App
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.check_arguments import check_types
 from symbl_aio.server.connections import Connections
+from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.conversations.retention import Retention
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.guess_limit import GuessLimit
 from symbl_aio.server.hosting_settings import Hosting
@@ -206,6 +208,8 @@ class LocalServer(ServerControls):
         first = self._accounts[0]
         self._tokens, self._conversations = first.tokens, first.conversations
         self._jobs, self._webhooks = first.jobs, first.webhooks
+        self._keep_days = keep_days
+        self._retentions: list[Retention] = []
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
@@ -247,6 +251,12 @@ class LocalServer(ServerControls):
         ]
         for account in self._accounts:
             await account.open(bodies, space)
+        # Of applications that are not served any more, old conversations are deleted, too.
+        served = {account.app_id for account in self._accounts}
+        for name in set(await self._storage.applications()) - served:
+            store = self._storage.store(name)
+            self._retentions.append(Retention(Conversations(store), store, self._keep_days))
+            self._retentions[-1].start()
         tokens = TokenHandlers(
             self._accounts,
             GuessLimit(self._limits.wrong_secrets, self._limits.wrong_secret_seconds, loop.time),
@@ -318,6 +328,8 @@ class LocalServer(ServerControls):
         await asyncio.gather(*(account.live.finish() for account in self._accounts))
         for account in self._accounts:
             await account.aclose()
+        for retention in self._retentions:
+            await retention.aclose()
         if self._recognizer is not None:
             await self._recognizer.aclose()
         if self._live_recognizer is not None:

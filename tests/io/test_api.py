@@ -584,20 +584,25 @@ ACCEPTED = '{"conversationId": "c", "jobId": "j"}'
 AGAIN = (503, "{}", "Retry-After: 0")
 
 
+def answering(answers, tokens):
+    """Return a script that gives these answers, one each request, whose token it adds."""
+
+    async def script(exchange):
+        for answer in answers:
+            head, _ = await exchange.request()
+            tokens.extend(head.all("Authorization"))
+            await exchange.answer(*answer)
+
+    return script
+
+
 @pytest.mark.parametrize("submits", [True, False])
 async def test_a_token_that_is_refused_again_after_another_failure_is_replaced_again(
     serve, reach, submits
 ):
     """An upload takes an hour, breaks, and its second token has ended too."""
-    answers = iter([(401,), AGAIN, (401,), (200, ACCEPTED)])
-    seen = []
-
-    async def script(exchange):
-        while True:
-            head, _ = await exchange.request()
-            seen.extend(head.all("Authorization"))
-            await exchange.answer(*next(answers))
-
+    seen: list[str] = []
+    script = answering([(401,), AGAIN, (401,), (200, ACCEPTED)], seen)
     made = 0
 
     async def provider() -> str:
@@ -632,15 +637,8 @@ async def test_two_tokens_that_are_refused_one_after_the_other_are_the_end(serve
 
 
 async def test_an_attempt_is_made_with_a_token_that_has_not_ended(serve, reach):
-    answers = iter([AGAIN, (200, ACCEPTED)])
-    seen = []
-
-    async def script(exchange):
-        while True:
-            head, _ = await exchange.request()
-            seen.extend(head.all("Authorization"))
-            await exchange.answer(*next(answers))
-
+    seen: list[str] = []
+    script = answering([AGAIN, (200, ACCEPTED)], seen)
     made = 0
 
     async def provider() -> AccessToken:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -93,6 +94,10 @@ class DataDirectory:
         """Return the store of one application."""
         return SQLiteStore(self._database, application, self.bodies, keep_bodies=self.keeps_bodies)
 
+    async def applications(self) -> Collection[str]:
+        """Return the applications of which conversations or jobs are stored."""
+        return await self._database.submit(_applications)
+
     async def aclose(self) -> None:
         """Close the database, and unlock the directory. Closing twice is safe."""
         await self._database.aclose()
@@ -119,6 +124,13 @@ class DataDirectory:
                 path.unlink()
         if count:
             logger.info("removed %d recordings that no job needs (%d bytes)", count, size)
+
+
+def _applications(connection: sqlite3.Connection) -> set[str]:
+    found = connection.execute(
+        "SELECT application FROM conversations UNION SELECT application FROM jobs"
+    )
+    return {str(name) for (name,) in found}
 
 
 def lock_directory(path: Path, patience: float) -> BinaryIO:

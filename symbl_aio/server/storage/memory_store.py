@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
@@ -70,6 +70,9 @@ class TemporaryStorage:
 
     def store(self, application: str) -> MemoryStore:
         return MemoryStore()
+
+    async def applications(self) -> Collection[str]:
+        return ()
 
     async def open(self) -> None:
         self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._parent))

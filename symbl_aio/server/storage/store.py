@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -125,6 +125,10 @@ class Storage(Protocol):
 
     def store(self, application: str) -> Store:
         """Return the store of an application. It can be used while this is open."""
+        ...
+
+    async def applications(self) -> Collection[str]:
+        """Return the applications of which conversations or jobs are stored."""
         ...
 
     async def open(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,25 @@ async def test_a_conversation_is_deleted_when_it_was_not_changed_for_so_many_day
     assert await ids(caller) == []
     assert await is_stored(caller, old["jobId"]) is False
     assert files_with(tmp_path, "Xanadu") == []
+
+
+async def test_conversations_of_an_application_that_is_not_served_any_more_are_deleted(
+    start: Start, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    before = await start(data=data)
+    await before.text("Ann: The password is Xanadu.")
+    await rest(before)
+    await before.server.aclose()
+    with closing(sqlite3.connect(data / "symbl.sqlite3")) as connection, connection:
+        connection.execute("UPDATE conversations SET changed_at = changed_at - 3 * 86400")
+
+    after = await start(data=data, keep_days=2, app_id="another")
+    (retention,) = after.server._retentions
+    while files_with(tmp_path, "Xanadu"):
+        await retention.sweep(time.time())
+
+    assert await retention._store.expired(time.time()) == []
 
 
 async def test_more_conversations_than_one_query_returns_are_deleted(
