@@ -73,19 +73,17 @@ def redacted(file: str) -> str:
 def link_of(file: str, kind: Kind | None) -> AudioURL | VideoURL:
     """Return the media of a link, by ``kind`` or else by its ending.
 
-    Raises ``ConfigurationError`` if neither is known.
+    Raises ``ConfigurationError`` if neither is known, or for a link that is never accepted.
     """
+    link = AudioURL(file)  # raises first for a link that no kind makes usable
     if kind is None:
-        try:
-            extension = PurePosixPath(unquote(urlsplit(file).path)).suffix[1:].lower()
-        except ValueError:
-            raise ConfigurationError("FILE is not a URL; give a direct http(s) link") from None
+        extension = PurePosixPath(unquote(urlsplit(file).path)).suffix[1:].lower()
         if extension not in AUDIO | VIDEO:
             raise ConfigurationError(
                 f"{redacted(file)} does not end like a recording; add --kind audio or --kind video"
             )
         kind = "video" if extension in VIDEO else "audio"
-    return VideoURL(file) if kind == "video" else AudioURL(file)
+    return VideoURL(file) if kind == "video" else link
 
 
 def _spool(directory: Path) -> Path:

@@ -145,3 +145,12 @@ def test_plain_http_to_another_machine_is_allowed_in_what_serve_prints(
     screen.serving(f"http://{host}:1", "a", "b", data=None, ca_file=None)
 
     assert out.getvalue().count("export SYMBL_ALLOW_HTTP=1") == lines
+
+
+async def test_a_link_that_no_kind_makes_usable_is_not_told_to_name_one(shell: Shell):
+    for kind in ([], ["--kind", "video"]):
+        ended = await shell.run("submit", "https://youtu.be/abc", *kind)
+
+        assert ended.code == 2
+        assert "give a direct link to the file" in ended.err.replace("\n", " ")
+        assert "--kind" not in ended.err
