@@ -79,6 +79,15 @@ def ends_program(error: BaseException) -> bool:
     return is_exit and threading.current_thread() is threading.main_thread()
 
 
+def must_go_on(error: BaseException) -> bool:
+    """Return whether an exception in an async function of the caller's must go on from there.
+
+    It must if the task is cancelled or closed, or the program ends. Any other is a failure of
+    that function alone.
+    """
+    return isinstance(error, GeneratorExit) or is_own_cancellation(error) or ends_program(error)
+
+
 def observers_of(given: object) -> tuple[Callable[[Any], None], ...]:
     """Return the observers of a client, each checked. Raises ``ConfigurationError``."""
     remedy = "give a list of functions that take an event, such as observers=[print]"

@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
-from symbl_aio._callback_checks import awaitable, is_own_cancellation
+from symbl_aio._callback_checks import awaitable, must_go_on
 from symbl_aio._io.deadlines import Deadline
 from symbl_aio._io.sendfile import SendFile
 from symbl_aio._media.upload_chunks import Chunk
@@ -133,8 +133,8 @@ class Body:
             await awaitable("before_last_byte", confirm())
         except ConfigurationError:
             raise
-        except (Exception, asyncio.CancelledError) as error:
-            if is_own_cancellation(error):
+        except BaseException as error:
+            if must_go_on(error):
                 raise
             raise UploadError(
                 f"before_last_byte raised {type(error).__name__}; nothing complete was sent"

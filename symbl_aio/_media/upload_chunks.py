@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 
 from attrs import evolve
 
-from symbl_aio._callback_checks import is_own_cancellation
+from symbl_aio._callback_checks import must_go_on
 from symbl_aio._core.passing_faults import CALLERS
 from symbl_aio._error_classes import (
     FileChangedError,
@@ -315,8 +315,8 @@ def _of_source(media: Audio | Video) -> Iterator[None]:
         yield
     except SymblError:
         raise
-    except (Exception, asyncio.CancelledError) as error:
-        if is_own_cancellation(error):
+    except BaseException as error:
+        if must_go_on(error):
             raise
         raise UploadError(f"{media!r} broke: {type(error).__name__}") from error
 
@@ -328,7 +328,7 @@ async def _close(media: Audio | Video, iterator: AsyncIterator[bytes]) -> None:
         closing = None if close is None else close()
         if isawaitable(closing):
             await closing
-    except (Exception, asyncio.CancelledError) as error:
-        if is_own_cancellation(error):
+    except BaseException as error:
+        if must_go_on(error):
             raise
         _LOG.warning("%r could not be closed: %s", media, type(error).__name__)

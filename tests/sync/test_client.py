@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import pytest
 from symbl_aio import (
     AccessToken,
     AmbiguousSubmissionError,
+    Audio,
     ClientClosedError,
     Config,
     ConfigurationError,
@@ -37,6 +38,7 @@ from symbl_aio import (
     Text,
     TextOptions,
     Tracker,
+    UploadError,
 )
 from symbl_aio.events import Event, SubmissionQueued
 from symbl_aio.sync import Completed, Failed, SymblClient
@@ -465,17 +467,27 @@ def test_a_client_that_is_dropped_is_named_and_keeps_its_sockets(server: Server)
     portal.stop()
 
 
-def test_an_observer_that_exits_closes_the_client(server: Server):
+def test_an_observer_that_exits_ends_no_work(server: Server, caplog: pytest.LogCaptureFixture):
+    """In the thread of the client, which is not the one that may end the program."""
+
     def observer(event: Event) -> None:
         if isinstance(event, SubmissionQueued):
             sys.exit("from an observer")
 
-    client = client_of(server, observers=[observer])
-    with client:
-        with pytest.raises(SystemExit, match="from an observer"):
-            client.process(Text("Hello."))
-        with pytest.raises(ClientClosedError):
-            client.stats()
+    with client_of(server, observers=[observer]) as client:
+        assert client.process(Text("Hello.")).messages()
+    assert caplog.messages == ["an observer failed at SubmissionQueued"]
+
+
+def test_a_stream_that_exits_ends_its_submission_alone(server: Server):
+    async def stream() -> AsyncIterator[bytes]:
+        sys.exit("from a stream")
+        yield b""
+
+    with client_of(server) as client:
+        with pytest.raises(UploadError, match="broke: SystemExit"):
+            client.process(Audio(stream(), content_type="audio/wav", size=1000))
+        assert client.process(Text("Hello.")).messages()
 
 
 LEAVING = """
