@@ -25,7 +25,6 @@ from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.option_support import UnknownOptions
 from symbl_aio.server.processing import (
     SubmissionProcessor,
-    earliest_instant,
     stored_tracker_ids,
 )
 from symbl_aio.server.request_body import body_chunks, read_body
@@ -34,6 +33,7 @@ from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobAccepted
 from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.text_messages import earliest_instant
 from symbl_aio.server.upload_space import UploadSpace
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
