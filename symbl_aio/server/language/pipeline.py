@@ -41,31 +41,6 @@ from symbl_aio.server.language.topics import TopicCounter
 MAX_SENTENCES = 20_000
 
 
-def analyse(
-    utterances: Iterable[Utterance],
-    *,
-    started_at: datetime,
-    custom_entities: Sequence[CustomEntity] = (),
-    trackers: Sequence[Tracker] = (),
-    confidence_threshold: float = 0.5,
-    detect_entities: bool = False,
-    detect_phrases: bool = False,
-) -> Analysis:
-    """Find sentences, questions, action items, follow-ups, topics and entities.
-
-    The parameters are those of ``ConversationAnalyser``.
-    """
-    analyser = ConversationAnalyser(
-        started_at=started_at,
-        custom_entities=custom_entities,
-        trackers=trackers,
-        confidence_threshold=confidence_threshold,
-        detect_entities=detect_entities,
-        detect_phrases=detect_phrases,
-    )
-    return analyser.update(tuple(utterances))
-
-
 @frozen
 class _Findings:
     """What the rules found in one message."""

@@ -3,9 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio.server.language.analysis_values import Utterance
-from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.talk_time import measure_talk_time
-from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse_lines
+from tests.server.language.lines import PRIYA, TOM, analyse, analyse_lines
 
 
 def test_results_below_the_threshold_are_left_out():
@@ -49,17 +48,15 @@ UTTERANCES = st.lists(
 
 @given(UTTERANCES, st.integers(0, 6))
 def test_appending_never_changes_the_messages_before(utterances, cut):
-    before = analyse(utterances[:cut], started_at=STARTED_AT)
-    after = analyse(utterances, started_at=STARTED_AT)
+    before = analyse(utterances[:cut])
+    after = analyse(utterances)
     assert after.messages[: len(before.messages)] == before.messages
 
 
 @given(UTTERANCES)
 def test_every_reference_and_offset_is_valid(utterances):
-    found = analyse(utterances, started_at=STARTED_AT, detect_entities=True, detect_phrases=True)
-    assert found == analyse(
-        utterances, started_at=STARTED_AT, detect_entities=True, detect_phrases=True
-    )
+    found = analyse(utterances, detect_entities=True, detect_phrases=True)
+    assert found == analyse(utterances, detect_entities=True, detect_phrases=True)
     for message in found.messages:
         assert message.text == message.text.strip() != ""
         assert message.start <= message.end
