@@ -59,6 +59,8 @@ def test_singular_and_plural_are_one_topic() -> None:
         "The strategy is new.", "Both strategies and the strategy fail."
     ).topics
     assert (topic.text, topic.messages) == ("strategy", (0, 1))
+    (topic,) = analyse_lines("The boxes are red.", "That box is blue.").topics
+    assert (topic.text, topic.messages) == ("boxes", (0, 1))
 
 
 def test_small_talk_has_no_topic() -> None:
