@@ -172,11 +172,42 @@ async def test_a_service_may_leave_the_sending_to_others(server, url):
     assert server.requests == []
 
 
-async def test_the_second_process_on_a_file_does_not_start_and_leaves_nothing_open(server, url):
+async def test_the_second_process_on_a_file_starts_and_sends_once_the_first_has_ended(
+    server, url, caplog
+):
     alone = {"server": server.base_url, "hooks": None, "secret": None}
-    async with running("work", database=url, **alone):
-        service = embedded(server, url)
-        with pytest.raises(ConfigurationError, match="PostgreSQL"):
+    async with (
+        running("work", database=url, **alone) as first,
+        embedded(server, Durable(url, poll_interval=0.05)) as service,
+    ):
+        await service.outbox.submit(Text("Hello."), key="monday")
+        items = [await service.outbox.result("monday", timeout=PATIENT)]
+        assert (await service.outbox.stats()).workers == 1
+        await first.stop()
+        await service.outbox.submit(Text("Hello again."), key="tuesday")
+        items.append(await service.outbox.result("tuesday", timeout=PATIENT))
+
+    assert all(item.ok for item in items)
+    assert len(server.submissions) == 2
+    assert "another worker works on" in caplog.text
+
+
+async def test_a_service_that_waits_for_the_worker_of_another_process_stops_at_once(server, url):
+    alone = {"server": server.base_url, "hooks": None, "secret": None}
+    async with running("work", database=url, **alone) as first:
+        async with embedded(server, url) as service:
+            pass
+        with pytest.raises(ClientClosedError):
+            _ = service.outbox
+        assert await first.stop() == 0
+
+
+async def test_the_second_worker_of_a_process_is_refused_and_leaves_nothing_open(
+    server, url, tmp_path
+):
+    async with embedded(server, url):
+        service = embedded(server, f"sqlite:///{tmp_path / 'other.db'}")
+        with pytest.raises(ConfigurationError, match="runs a worker"):
             await service.__aenter__()
         with pytest.raises(ClientClosedError):
             _ = service.outbox
