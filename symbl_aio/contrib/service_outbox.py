@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen, validators
 
 import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
-from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
+from symbl_aio import (
+    Config,
+    ConfigurationError,
+    CredentialsLike,
+    Event,
+    ItemEnded,
+    SymblError,
+)
+from symbl_aio._callback_checks import observers_of
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 from symbl_aio._log import Log
 from symbl_aio.webhooks import WebhookCall
@@ -69,6 +77,11 @@ class Durable:
     """Seconds for which ended items, and their keys, are remembered."""
     poll_interval: float = field(kw_only=True, default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
+    observers: Sequence[Callable[[Event | ItemEnded], None]] = field(
+        kw_only=True, default=(), converter=observers_of
+    )
+    """Plain functions that are called in the worker's own thread, with the events of its client
+    and each ``ItemEnded``. Those of the service are called for the service's client alone."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.
@@ -100,6 +113,7 @@ class Durable:
                 heartbeat=self.heartbeat,
                 retention=self.retention,
                 poll_interval=self.poll_interval,
+                observers=self.observers,
             )
 
         # First, so that a wrong setting fails before the outbox is open.
