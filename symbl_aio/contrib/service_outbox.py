@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import field, frozen, validators
 
@@ -29,6 +29,13 @@ _LOG = Log("symbl_aio.contrib")
 _seconds = check(is_number, "a number of seconds")
 _RESTART_DELAY: Final = 5.0
 """Seconds between two attempts to restart the worker."""
+
+
+ItemObserver: TypeAlias = Callable[[Event | ItemEnded], None]
+
+
+def _checked(observers: Sequence[ItemObserver]) -> tuple[ItemObserver, ...]:
+    return observers_of(observers)  # whose parameter would be that of ``Durable``: any object
 
 
 # Not kw_only for all: before attrs 25.4 no field of its own overrides that.
@@ -77,9 +84,7 @@ class Durable:
     """Seconds for which ended items, and their keys, are remembered."""
     poll_interval: float = field(kw_only=True, default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
-    observers: Sequence[Callable[[Event | ItemEnded], None]] = field(
-        kw_only=True, default=(), converter=observers_of
-    )
+    observers: Sequence[ItemObserver] = field(kw_only=True, default=(), converter=_checked)
     """Plain functions that are called in the worker's own thread, with the events of its client
     and each ``ItemEnded``. Those of the service are called for the service's client alone."""
 
