@@ -28,9 +28,10 @@ _STORED: Final = ".json"
     "-o",
     "--output",
     required=True,
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The page to write; an existing one is replaced once the new one is whole.",
+    metavar="FILE|-",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    callback=lambda _context, _option, name: Path("/dev/stdout" if name == "-" else name),
+    help="The page to write, - for stdout; a file is replaced once the new one is whole.",
 )
 @click.option(
     "--media",
