@@ -355,7 +355,7 @@ async def test_what_a_callable_raises_is_tried_again_like_a_refused_connection(
         calls += 1
         if calls < 3:
             raise error
-        return server._tokens.current().value
+        return str(server._tokens.current().value)
 
     assert (await reach(server, provider).call(LIST)).status == 200
     assert calls == 3
@@ -426,7 +426,7 @@ async def test_a_callable_that_hangs_is_given_up_and_called_again(server, reach)
         calls += 1
         if calls == 1:
             await asyncio.Event().wait()
-        return server._tokens.current().value
+        return str(server._tokens.current().value)
 
     api = reach(server, provider, timeouts=Timeouts(connect=0.01, read=0.01))
     assert (await api.call(LIST)).status == 200

@@ -123,20 +123,19 @@ class ConversationAnalyser:
         """Return the analysis of all ``utterances``.
 
         Those of earlier calls are examined again only if they have the name of a new speaker.
-        ``stop`` is called before each message: once it returns True, that message and all after
-        it are returned without findings, and earlier ones with those that they have.
+        ``stop`` is called before each message: from the first True on, messages are returned
+        without findings, and earlier ones with those that they have.
         """
         with self._lock:
             if not self._begin(utterances):
                 self._reset()
             added = utterances[len(self._utterances) :]
             self._add_speakers(_speakers(added), stop)
-            stopped = False
             for utterance in added:
                 self._utterances.append(utterance)
                 spoken = TimedText(utterance.text, utterance.start, utterance.end)
                 for piece in sentences([spoken], most=MAX_SENTENCES - len(self._found)):
-                    stopped = stopped or stop()
+                    stopped = stop()
                     message = Message(piece.text, utterance.speaker, piece.start, piece.end, 0.0)
                     findings = (
                         _Findings(message) if stopped else self._examine(message, len(self._found))

@@ -61,6 +61,7 @@ def test_findings_end_when_the_time_is_over_and_the_text_stays() -> None:
     found = analyser.update(lines, stop=lambda: next(calls) >= 4)
     assert [message.text for message in found.messages] == [line.text for line in lines]
     assert {question.message for question in found.questions} == {2}
+    assert max(index for topic in found.topics for index in topic.messages) == 3
 
 
 def test_a_new_speaker_whose_name_is_everywhere_counts_as_all_of_the_text() -> None:

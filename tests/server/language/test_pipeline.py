@@ -8,13 +8,20 @@ from tests.server.language.lines import PRIYA, TOM, analyse, analyse_lines
 
 
 def test_results_below_the_threshold_are_left_out():
-    lines = ("I'll fix the login.", "Is it late?", "We need to update the budget.")
+    lines = (
+        "I'll fix the login.",
+        "Is it late?",
+        "We need to update the budget.",
+        "The pension plan grew.",
+        "One pension plan costs more.",
+    )
     everything = analyse_lines(*lines, confidence_threshold=0)
     assert {i.score for i in everything.action_items} == {0.9, 0.75}
     above_threshold = analyse_lines(*lines, confidence_threshold=0.9)
     assert [i.text for i in above_threshold.action_items] == ["I'll fix the login."]
     assert len(above_threshold.questions) == 1
-    assert all(topic.score >= 0.9 for topic in above_threshold.topics)
+    assert {topic.score for topic in everything.topics} == {0.729, 1.0}
+    assert [topic.score for topic in above_threshold.topics] == [1.0]
     assert analyse_lines(*lines, confidence_threshold=1.0).questions == ()
 
 

@@ -75,3 +75,19 @@ def test_a_phrase_that_a_longer_one_contains_once_is_a_topic_of_a_long_conversat
     ]
     found = analyse_lines(*lines, *["Go on."] * 20).topics
     assert [topic.text for topic in found] == ["payment screen"]
+
+
+def test_a_phrase_that_occurs_once_is_a_topic_of_a_short_conversation_only():
+    assert list(topics("The pension plan is cheap.", *["Go on."] * 19)) == ["pension plan"]
+    assert topics("The pension plan is cheap.", *["Go on."] * 20) == {}
+
+
+def test_a_word_is_not_counted_where_a_longer_topic_has_it():
+    assert "plan" not in topics("The pension plan is cheap.", "A plan exists.")
+
+
+def test_a_conversation_has_a_topic_for_each_message_three_at_least_and_ten_at_most():
+    phrases = [f"{a} {b}" for a in ("red", "green", "blue") for b in ("lake", "hill", "tower")]
+    assert len(topics("; ".join(phrases))) == 3
+    assert len(topics(*phrases[:5])) == 5
+    assert len(topics(*phrases, *phrases)) == 10
