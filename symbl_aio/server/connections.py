@@ -15,12 +15,12 @@ import logging
 import socket
 import ssl
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.connection import Connection, Holder
@@ -28,6 +28,11 @@ from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
 logger = logging.getLogger("symbl_aio.server")
+
+# A line of a head, or a chunk of one byte, takes as long as a kilobyte of a body. Where more lines
+# than these arrive at once, so many bytes are parsed in a turn of the event loop.
+_MOST_LINES = 1000
+_PIECE = 4096
 
 _BACKLOG = 128
 _BURST = 16
@@ -39,9 +44,12 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ServerProtocol(web.RequestHandler):
-    """aiohttp's protocol of one connection, which also counts the bytes of a head."""
+    """aiohttp's protocol of one connection, which also counts the bytes of a head.
 
-    __slots__ = ("connection", "_owner")
+    Many small lines are parsed in pieces, with turns for others in between.
+    """
+
+    __slots__ = ("connection", "_owner", "_pieces")
 
     def __init__(
         self, owner: Connections, connection: Connection, server: web.Server, **options: Any
@@ -49,22 +57,54 @@ class ServerProtocol(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.connection = connection
         self._owner = owner
+        # Those that are not parsed yet. While there are some, the transport is not read.
+        self._pieces: deque[bytes] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.connection.protocol = self
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._pieces.clear()
         self._owner.closed(self.connection)
         self.connection.release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if data and not self._owner.accepts(self.connection, data):
-            self._owner.refused += 1
-            self.connection.abort()
-            return
+        # Without data the library parses what it has kept of earlier data.
+        if data:
+            if not self._owner.accepts(self.connection, data):
+                self._owner.refused += 1
+                self.connection.abort()
+                return
+            if self._pieces or (self.connection.has_lines and _has_many_lines(data)):
+                self._put_off(data)
+                return
         super().data_received(data)
+
+    def _put_off(self, data: bytes) -> None:
+        if not self._pieces:
+            self._owner.parse_later(self)
+        self._pieces.extend(data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
+        assert self.transport is not None
+        self.transport.pause_reading()
+
+    def parse_piece(self) -> bool:
+        """Parse a piece of what has arrived; return whether more of it waits."""
+        if self._pieces:
+            super().data_received(self._pieces.popleft())
+        # The library may have paused it, too: the caller is ahead of the handlers then.
+        is_paused = self._pieces or self._reading_paused or self._buffer_paused
+        if self.transport is not None and not is_paused:
+            self.transport.resume_reading()
+        return bool(self._pieces)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called for each chunk that a handler reads, also where nothing was paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+            if self._pieces and self.transport is not None:
+                self.transport.pause_reading()
 
     def pause_writing(self) -> None:
         """Called as soon as a caller does not keep up with its response."""
@@ -135,6 +175,7 @@ class Connections:
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
         self.unread: set[Connection] = set()
+        self._unparsed: deque[ServerProtocol] = deque()
         self._held: Counter[Holder] = Counter()
         self._share = max(1, limits.connections * 3 // 4)
         self.refused = 0
@@ -174,6 +215,7 @@ class Connections:
         connection.kept, connection.head, connection.whole = connection.head, 0, False
         connection.waiting_since = None
         connection.body, connection.response = request.content, request.writer
+        connection.in_chunks = hdrs.TRANSFER_ENCODING in request.headers
         connection.taken, connection.is_answered = 0, False
 
     def trust(self, connection: Connection, holder: Holder) -> None:
@@ -237,6 +279,19 @@ class Connections:
             return False
         connection.head += size
         return True
+
+    def parse_later(self, protocol: ServerProtocol) -> None:
+        """Parse the pieces of a connection, one at each of its turns among those that have some."""
+        self._unparsed.append(protocol)
+        if len(self._unparsed) == 1:
+            asyncio.get_running_loop().call_soon(self._parse_next)
+
+    def _parse_next(self) -> None:
+        protocol = self._unparsed.popleft()
+        if self._unparsed:
+            asyncio.get_running_loop().call_soon(self._parse_next)
+        if protocol.parse_piece():
+            self.parse_later(protocol)
 
     def bound_unread(self, connection: Connection) -> None:
         """Record that a response waits for its caller; end some if too much waits in memory.
@@ -343,6 +398,10 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
+
+
+def _has_many_lines(data: bytes) -> bool:
+    return data.count(b"\r\n") > _MOST_LINES
 
 
 async def _addresses_of(host: str, port: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
