@@ -9,6 +9,7 @@ A connection counts from the moment it is accepted, before a TLS handshake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import logging
@@ -16,7 +17,7 @@ import socket
 import ssl
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,7 @@ from aiohttp import hdrs, web
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.connection import Connection, Holder
 from symbl_aio.server.http_json import ApiError
+from symbl_aio.server.listening import listening_sockets, until_readable
 from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
 logger = logging.getLogger("symbl_aio.server")
@@ -34,8 +36,9 @@ logger = logging.getLogger("symbl_aio.server")
 _MOST_LINES = 1000
 _PIECE = 4096
 
-_BACKLOG = 128
 _BURST = 16
+# Seconds for which a server that stops responds to what is on its way.
+_GRACE = 0.25
 # More than this in the buffer of a transport means that its caller does not read.
 _UNREAD = 64 * 1024
 _HANDSHAKE_SECONDS = 10.0
@@ -77,7 +80,7 @@ class ServerProtocol(web.RequestHandler):
                 self._owner.refused += 1
                 self.connection.abort()
                 return
-            if self._pieces or (self.connection.has_lines and _has_many_lines(data)):
+            if self._pieces or (self.connection.has_lines and data.count(b"\r\n") > _MOST_LINES):
                 self._put_off(data)
                 return
         super().data_received(data)
@@ -174,31 +177,52 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
+        self._accepting = BackgroundTasks()
         self.unread: set[Connection] = set()
         self._unparsed: deque[ServerProtocol] = deque()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
         self._held: Counter[Holder] = Counter()
         self._share = max(1, limits.connections * 3 // 4)
         self.refused = 0
+        # Whether each connection ends with its next response.
+        self.are_closing = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Listen on every address of a host, and return the port. Raises OSError."""
-        for family, address in await _addresses_of(host, port):
-            # Port 0 is any free one, the same for all addresses of the host.
-            where = (address[0], port, *address[2:])
-            listener = socket.create_server(where, family=family, backlog=_BACKLOG)
-            listener.setblocking(False)
+        async for listener in listening_sockets(host, port):
             self._listeners.append(listener)
-            port = listener.getsockname()[1]
         for listener in self._listeners:
-            self._tasks.spawn(self._accept(listener, server), name=f"listener on {port}")
+            port = listener.getsockname()[1]
+            self._accepting.spawn(self._accept(listener, server), name=f"listener on {port}")
         self._tasks.spawn(self._close_silent(), name="silent connections")
         return port
 
+    async def hang_up(self, server: web.Server) -> None:
+        """Accept no more connections, and wait for a moment until those that are open have ended.
+
+        A request that its caller sends meanwhile is responded to; an idle connection stays.
+        """
+        await self._accepting.aclose()
+        for listener in self._listeners:
+            # The callers of those that wait may have sent a request.
+            with contextlib.suppress(OSError):
+                while True:
+                    self._admit(listener.accept()[0], server)
+            listener.close()
+        self._listeners.clear()
+        if self._open:
+            self._emptied.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self._emptied.wait()
+
     async def stop(self) -> None:
         """Accept no more connections. Those that are open stay open."""
+        await self._accepting.aclose()
         await self._tasks.aclose()
         for connection in [c for c in self._open if c.protocol is None]:
             # Its task was cancelled before it began.
@@ -318,6 +342,8 @@ class Connections:
             self._buffers.release(connection.head)
             connection.head = 0
             self._release_head(connection)
+            if not self._open:
+                self._emptied.set()
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
         exhausted = False
@@ -327,10 +353,9 @@ class Connections:
                 await asyncio.sleep(0)
             try:
                 # Not sock_accept(): cancelled in the wrong moment, it loses what it has accepted.
-                sock, _ = listener.accept()
-                sock.setblocking(False)
+                self._admit(listener.accept()[0], server)
             except BlockingIOError:
-                await _until_readable(listener)
+                await until_readable(listener)
                 continue
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
@@ -342,13 +367,16 @@ class Connections:
                 await asyncio.sleep(0.05)
                 continue
             exhausted = False
-            if len(self._open) >= self._limits.connections and not self._make_room():
-                self.refused += 1
-                sock.close()
-                continue
-            connection = Connection(sock, monotonic())
-            self._open[connection] = None
-            self._tasks.spawn(self._connect(connection, server), name="new connection")
+
+    def _admit(self, sock: socket.socket, server: web.Server) -> None:
+        sock.setblocking(False)
+        if len(self._open) >= self._limits.connections and not self._make_room():
+            self.refused += 1
+            sock.close()
+            return
+        connection = Connection(sock, monotonic())
+        self._open[connection] = None
+        self._tasks.spawn(self._connect(connection, server), name="new connection")
 
     async def _connect(self, connection: Connection, server: web.Server) -> None:
         try:
@@ -398,31 +426,6 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
-
-
-def _has_many_lines(data: bytes) -> bool:
-    return data.count(b"\r\n") > _MOST_LINES
-
-
-async def _addresses_of(host: str, port: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
-    """Return the family and the address of each that a host has. Raises OSError."""
-    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
-    try:
-        # A number needs no thread of the event loop's, all of which may be busy.
-        found = socket.getaddrinfo(host, port, type=kind, flags=flags | socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=kind, flags=flags)
-    return dict.fromkeys((family, address) for family, _, _, _, address in found)
-
-
-async def _until_readable(listener: socket.socket) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(listener, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(listener)
 
 
 def hand_over(request: web.Request) -> None:
