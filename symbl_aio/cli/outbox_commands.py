@@ -7,14 +7,13 @@ command runs, and not for help or for the commands of the client.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import click
 from click.core import ParameterSource
 
 from symbl_aio.cli.runner import FiniteRange, run, show_for
-
-Command: TypeAlias = Callable[..., Any]
+from symbl_aio.cli.shared_options import Command, allow_http, as_json, base_url
 
 # Copies of the defaults in ``durable``, whose import takes a second; a test compares them.
 SCHEMA: Final = "symbl_aio"
@@ -72,14 +71,6 @@ queue = click.option(
     default=QUEUE,
     show_default=True,
     help="Of the account, where several share a PostgreSQL database.",
-)
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
-base_url = click.option("--base-url", metavar="URL", help="Origin of the API.  [SYMBL_BASE_URL]")
-allow_http = click.option(
-    "--allow-http",
-    is_flag=True,
-    envvar="SYMBL_ALLOW_HTTP",
-    help="Allow plain http to other machines.  [SYMBL_ALLOW_HTTP=1]",
 )
 
 
@@ -197,7 +188,7 @@ def jobs(as_json: bool, **options: Any) -> None:
     _run("list_items", as_json, **options)
 
 
-def of_decision(command: Callable[..., Any]) -> Callable[..., Any]:
+def of_decision(command: Command) -> Command:
     """Add the options that choose the items of a decision: by key, or by conditions."""
     # Each decorator puts its option before those that the command has already.
     for option in reversed(_CHOICE):
