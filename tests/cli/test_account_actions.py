@@ -190,3 +190,13 @@ def test_a_wrong_file_is_refused_with_the_entry(text, words, tmp_path):
     file.write_text(text, "utf-8")
     with pytest.raises(ConfigurationError, match=words.replace("[", r"\[")):
         read_drafts(str(file), TrackerDraft)
+
+
+def test_names_of_two_words_are_those_of_the_api(tmp_path):
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "- {name: A, vocabulary: [b], excludeVocabulary: [c], createdOn: today}", "utf-8"
+    )
+    assert read_drafts(str(file), TrackerDraft) == [
+        TrackerDraft("A", ["b"], exclude_vocabulary=["c"])
+    ]
