@@ -263,7 +263,7 @@ def resolve(as_json: bool, accepted: bool | None, **options: Any) -> None:
     _decide("resolve", as_json, options, accepted=accepted)
 
 
-def _decide(action: str, as_json: bool, options: dict[str, Any], **arguments: Any) -> NoReturn:
+def _decide(decision: str, as_json: bool, options: dict[str, Any], **arguments: Any) -> NoReturn:
     """Run a decision about the items that ``options`` choose: KEYs, conditions, or all.
 
     A decision cannot be undone, so without a choice it is a ``UsageError``.
@@ -275,9 +275,13 @@ def _decide(action: str, as_json: bool, options: dict[str, Any], **arguments: An
         raise click.UsageError(
             "Give KEYs; or what they have in common, such as --state; or --all. One of these."
         )
-    if len(keys) != 1 and (options.get("conversation_id") or options.get("job_id")):
-        raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
-    _run(action, as_json, keys=keys, conditions=conditions, **options, **arguments)
+    arguments |= options
+    ids = {name: arguments.pop(name, None) for name in ("conversation_id", "job_id")}
+    if ids != {"conversation_id": None, "job_id": None}:
+        if len(keys) != 1:
+            raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
+        _run("resolve_one", as_json, key=keys[0], **ids, **arguments)
+    _run("decide", as_json, decision=decision, keys=keys, conditions=conditions, **arguments)
 
 
 @click.group()
