@@ -98,6 +98,7 @@ SHARED = {
         "models",
     ),
     "contrib": (
+        "_callback_checks",
         "_charsets",
         "_core.passing_faults",
         "_fields",
