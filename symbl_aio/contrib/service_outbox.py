@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import field, frozen, validators
 
 import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
-from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
+from symbl_aio import (
+    Config,
+    ConfigurationError,
+    CredentialsLike,
+    Event,
+    ItemEnded,
+    SymblError,
+)
+from symbl_aio._callback_checks import observers_of
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 from symbl_aio._log import Log
 from symbl_aio.webhooks import WebhookCall
@@ -21,6 +29,13 @@ _LOG = Log("symbl_aio.contrib")
 _seconds = check(is_number, "a number of seconds")
 _RESTART_DELAY: Final = 5.0
 """Seconds between two attempts to restart the worker."""
+
+
+ItemObserver: TypeAlias = Callable[[Event | ItemEnded], None]
+
+
+def _checked(observers: Sequence[ItemObserver]) -> tuple[ItemObserver, ...]:
+    return observers_of(observers)  # whose parameter would be that of ``Durable``: any object
 
 
 # Not kw_only for all: before attrs 25.4 no field of its own overrides that.
@@ -69,6 +84,9 @@ class Durable:
     """Seconds for which ended items, and their keys, are remembered."""
     poll_interval: float = field(kw_only=True, default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
+    observers: Sequence[ItemObserver] = field(kw_only=True, default=(), converter=_checked)
+    """Plain functions that are called in the worker's own thread, with the events of its client
+    and each ``ItemEnded``. Those of the service are called for the service's client alone."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.
@@ -100,6 +118,7 @@ class Durable:
                 heartbeat=self.heartbeat,
                 retention=self.retention,
                 poll_interval=self.poll_interval,
+                observers=self.observers,
             )
 
         # First, so that a wrong setting fails before the outbox is open.

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import inspect
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from symbl_aio import ClientClosedError, ConfigurationError, Text
+from symbl_aio import ClientClosedError, ConfigurationError, Event, ItemEnded, Text
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable
-from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import get, settings, site_of
 from tests.durable.processes import running
@@ -161,6 +162,26 @@ async def test_a_worker_that_was_taken_for_dead_comes_back(server, url, file):
     assert item.ok
     # The dead one may have begun to send it, and stops before the last byte.
     assert [received.accepted for received in server.submissions].count(True) == 1
+
+
+async def test_the_worker_of_a_service_has_observers_too(server, url):
+    seen: list[Event | ItemEnded] = []
+    async with embedded(server, Durable(url, observers=[seen.append])) as service:
+        await service.outbox.submit(Text("Hello."), key="monday")
+        await service.outbox.result("monday", timeout=PATIENT)
+
+    assert [event.key for event in seen if isinstance(event, ItemEnded)] == ["monday"]
+    with pytest.raises(ConfigurationError, match="observer"):
+        Durable(url, observers=[None])  # type: ignore[list-item]
+
+
+def test_a_service_has_every_setting_of_a_worker():
+    by_client = {"credentials", "config"}
+    of_worker = inspect.signature(Worker).parameters
+    of_service = inspect.signature(Durable).parameters
+    assert of_worker.keys() - by_client <= of_service.keys()
+    for name in of_worker.keys() - by_client:
+        assert of_service[name].default == of_worker[name].default, name
 
 
 async def test_a_service_may_leave_the_sending_to_others(server, url):
