@@ -83,8 +83,9 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
 # and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
 # recordings that an upload would refuse. Both that survive a crash send one at a time while the
-# server answers nothing usable. An observer's error is one thing to a client and to a worker.
-# ``doctor`` reports the proxy and the certificates that the client itself takes.
+# server answers nothing usable. An observer's error is one thing to a client and to a worker, and
+# a wrong observer is one to a client and to a service. ``doctor`` reports the proxy and the
+# certificates that the client itself takes.
 SHARED = {
     "cli": (
         "_fields",
