@@ -190,9 +190,8 @@ class Transport:
         """
         times, origin = self._config.timeouts, self._config.base_url
         sent_headers = {**self._headers, **headers}
-        proxy, to_proxy = self._proxies.get(origin), None
-        if proxy is not None and proxy.authorization is not None:
-            to_proxy = _authorise(proxy.authorization, origin, sent_headers)
+        proxy = self._proxies.get(origin)
+        to_proxy = None if proxy is None else _authorise(proxy, origin, sent_headers)
         session = self._socket_session()
         opening = _OPENING_SOCKET.set(True)
         try:
@@ -252,9 +251,8 @@ class Transport:
             sent_headers["Content-Length"] = str(body.size)
             body.is_traced = bool(session.trace_configs)
         origin = self._labs if call.labs else self._config.base_url
-        proxy, to_proxy = self._proxies.get(origin), None
-        if proxy is not None and proxy.authorization is not None:
-            to_proxy = _authorise(proxy.authorization, origin, sent_headers)
+        proxy = self._proxies.get(origin)
+        to_proxy = None if proxy is None else _authorise(proxy, origin, sent_headers)
         async with session.request(
             call.method,
             URL(origin + call.target, encoded=True),
@@ -365,12 +363,14 @@ async def _refuse_redirect(
     )
 
 
-def _authorise(authorization: str, origin: str, headers: dict[str, str]) -> dict[str, str] | None:
+def _authorise(proxy: Proxy, origin: str, headers: dict[str, str]) -> dict[str, str] | None:
     """Return the headers for a proxy alone, or add its authorization to those of a request."""
+    if proxy.authorization is None:
+        return None
     # In the CONNECT of a tunnel; without one the request itself is the proxy's.
     if origin.startswith("https:"):
-        return {"Proxy-Authorization": authorization}
-    headers["Proxy-Authorization"] = authorization
+        return {"Proxy-Authorization": proxy.authorization}
+    headers["Proxy-Authorization"] = proxy.authorization
     return None
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from symbl_aio.cli import outbox_commands
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.shared_options import of_client
 
 if TYPE_CHECKING:
     from symbl_aio import Everything
@@ -28,9 +28,10 @@ _STORED: Final = ".json"
     "-o",
     "--output",
     required=True,
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The page to write; an existing one is replaced once the new one is whole.",
+    metavar="FILE|-",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    callback=lambda _context, _option, name: Path("/dev/stdout" if name == "-" else name),
+    help="The page to write, - for stdout; a file is replaced once the new one is whole.",
 )
 @click.option(
     "--media",
@@ -40,9 +41,7 @@ _STORED: Final = ".json"
     help="The recording of a conversation, for a player; once for each, in their order.",
 )
 @click.option("--title", metavar="TEXT", help="Of the page; else that of the conversation.")
-@outbox_commands.as_json
-@outbox_commands.base_url
-@outbox_commands.allow_http
+@of_client
 def report(
     conversations: tuple[str, ...],
     output: Path,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -286,8 +286,7 @@ class Heartbeat:
         started = await self._database.call(self._workflows.started) if held else {}
         # After an outage, or a start of all workers, each has the time for a heartbeat.
         patient = monotonic() - self._well_since < self._worker_timeout
-        await self._bury_unchanged()
-        living, dead = await self._database.call(partial(self._worker_states, patient))
+        living, dead = await self._worker_states(patient)
         working = {worker for one, _ in held if (worker := started.get(one)) is not None}
         for worker in (dead | working) - living - {self._worker}:
             await self._reclaim(worker, patient)
@@ -335,24 +334,31 @@ class Heartbeat:
             await self._database.call(partial(self._count_crash, left))
         await self._requeue(left)
 
-    async def _bury_unchanged(self) -> None:
-        """Count workers as dead whose heartbeat is of before the clock was set back.
+    async def _worker_states(self, patient: bool) -> tuple[set[str], set[str]]:
+        """Return the ids of the live workers, and of the dead ones.
 
-        It grows old only when the clock comes there again: its age here is what counts.
+        A heartbeat of before the clock was set back grows old only when the clock comes there
+        again: its age here is what counts.
         """
         now = monotonic()
-        ahead = await self._database.call(self._heartbeats_ahead)
+        rows = await self._database.call(partial(self._heartbeats, patient))
+        ahead = [(row.id, row.beat) for row in rows if row.is_ahead]
         self._ahead = {one: self._ahead.get(one, now) for one in ahead}
+        dead = {row.id for row in rows if row.is_dead}
         for one, seen_at in self._ahead.items():
             if now - seen_at >= self._worker_timeout:
                 await self._database.call(partial(self._bury, *one))
+                dead.add(one[0])
+        return {row.id for row in rows} - dead, dead
 
-    def _heartbeats_ahead(self) -> list[tuple[str, float]]:
+    def _heartbeats(self, patient: bool) -> Sequence[Any]:
         table = self._database.workers
+        is_ahead = (table.c.beat > self._database.now).label("is_ahead")
+        known = sa.select(
+            table.c.id, table.c.beat, is_ahead, self._is_dead(patient).label("is_dead")
+        )
         with self._database.read() as connection:
-            ahead = sa.select(table.c.id, table.c.beat).where(table.c.beat > self._database.now)
-            rows = connection.execute(ahead.where(self._database.in_queue(table)))
-            return [(row.id, row.beat) for row in rows]
+            return connection.execute(known.where(self._database.in_queue(table))).all()
 
     def _bury(self, worker: str, beat: float) -> None:
         table = self._database.workers
@@ -364,14 +370,6 @@ class Heartbeat:
         beat = self._database.workers.c.beat
         silent = sa.func.abs(beat) <= self._database.now - self._worker_timeout
         return sa.and_(silent, beat <= _RESIGNED) if patient else silent
-
-    def _worker_states(self, patient: bool) -> tuple[set[str], set[str]]:
-        """Return the ids of the live workers, and of the dead ones."""
-        table = self._database.workers
-        with self._database.read() as connection:
-            known = sa.select(table.c.id, self._is_dead(patient).label("dead"))
-            rows = connection.execute(known.where(self._database.in_queue(table))).all()
-        return {row.id for row in rows if not row.dead}, {row.id for row in rows if row.dead}
 
     def _evict(self, worker: str, patient: bool) -> float | None:
         """Delete a dead worker's row, and return its last heartbeat; one evictor alone gets it."""
@@ -422,10 +420,12 @@ class WorkerLock:
             self._lock.close()
             if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
-            raise ConfigurationError(
+            refused = ConfigurationError(
                 f"another worker works on {str(file)!r}, and an SQLite file has one; "
                 "use PostgreSQL for several"
-            ) from None
+            )
+            refused.has_other_worker = True
+            raise refused from None
 
     def release(self) -> None:
         """Release the lock, for another worker."""

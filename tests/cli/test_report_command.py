@@ -41,14 +41,14 @@ async def test_conversations_become_one_page(shell: Shell, symbl: LocalSymbl, tm
     assert stat.S_IMODE(os.stat(page).st_mode) == 0o666 & ~umask
 
 
-@pytest.mark.parametrize("output", ["terminal", "json"])
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["terminal", "json"])
+@pytest.mark.parametrize("file", ["/dev/stdout", "-"])
 async def test_a_page_that_goes_into_a_pipe_is_all_of_it(
-    output: str, shell: Shell, symbl: LocalSymbl
+    file: str, more: list[str], shell: Shell, symbl: LocalSymbl
 ):
     id = await conversation(symbl, "Hello.")
-    more = ["--json"] if output == "json" else []
 
-    piped = await shell.end(await shell.start_python("report", id, "-o", "/dev/stdout", *more))
+    piped = await shell.end(await shell.start_python("report", id, "-o", file, *more))
 
     assert (piped.code, piped.err) == (0, "")
     assert piped.out.rpartition("</html>")[2] == "\n"

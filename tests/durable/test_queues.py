@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -106,9 +105,7 @@ async def test_a_dead_worker_is_taken_over_by_one_of_its_own_account(
         workflows = dbos.Workflows(database)
         settings: Any = {"interval": 1.0, "worker_timeout": 1.0, "alone": False}
         heartbeat = Heartbeat(database, workflows, "w", **settings)
-        _, found[database.queue_name] = await database.call(
-            partial(heartbeat._worker_states, False)
-        )
+        _, found[database.queue_name] = await heartbeat._worker_states(False)
     assert found == {"billing": set(), "support": {"ghost"}}
 
 

@@ -200,6 +200,9 @@ class Sender:
                 moves=moved_from,
                 again=self._settings.again,
             )
+            if isinstance(decision, Follow | Prove | Skip) and decision.moved:
+                moved = await ledger.move(decision.item, found.source, meeting.key)
+                decision = evolve(decision, item=moved)
             match decision:
                 case Send(changed=changed):
                     return await self._send(part, changed=changed)
@@ -207,17 +210,11 @@ class Sender:
                     result = Result.REFUSED if item is None else Result.FAILED
                     error = "" if item is None or item.error is None else f" ({item.error})"
                     return _outcome(part, result, item, reason=reason + error)
-                case Skip(item=item, reason=reason, moved=moved):
-                    if moved:
-                        item = await ledger.move(item, found.source, meeting.key)
+                case Skip(item=item, reason=reason):
                     return _outcome(part, Result.SKIPPED, item, reason=reason)
-                case Prove(item=item, moved=moved):
-                    if moved:
-                        item = await ledger.move(item, found.source, meeting.key)
+                case Prove(item=item):
                     outcome = await self._prove(part, item)
-                case Follow(item=item, moved=moved):
-                    if moved:
-                        item = await ledger.move(item, found.source, meeting.key)
+                case Follow(item=item):
                     outcome = await self._follow(part, item)
             # What was settled may be an earlier content of the file, or of another meeting.
             if outcome.result is not Result.COMPLETED or (
