@@ -14,10 +14,12 @@ from symbl_aio import (
     ClientClosedError,
     Config,
     ConfigurationError,
+    Event,
     JobFailedError,
     Limits,
     MediaRejectedError,
     Outcome,
+    SubmissionQueued,
     SymblClient,
     Text,
     TransportError,
@@ -192,15 +194,32 @@ async def test_an_error_that_is_none_of_ours_is_an_outcome_as_well(server: Local
 
 
 async def test_leaving_early_withdraws_what_was_not_sent(server: LocalSymbl) -> None:
-    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+    queued = asyncio.Semaphore(0)
+
+    def observe(event: Event) -> None:
+        if isinstance(event, SubmissionQueued):
+            queued.release()
+
+    async with server.client(limits=Limits(jobs=1), observers=[observe], **QUICK) as symbl:
         server.hold_jobs()
         server.release(1)
         found = symbl.map(Text(f"Part {n}.") for n in range(100))
         assert (await anext(found)).ok
+        for _ in range(3):
+            await queued.acquire()
+        assert symbl.stats().queued == 1, "the third waits for the slot of the second"
         await found.aclose()
         assert symbl.stats().queued == 0
         server.release()
     assert len(server.submissions) <= 2
+
+
+async def test_a_client_that_is_not_open_pulls_no_source(server: LocalSymbl) -> None:
+    sources = iter([Text("One.")])
+
+    with pytest.raises(ClientClosedError):
+        await anext(server.client().map(sources))
+    assert len(list(sources)) == 1
 
 
 async def test_a_single_path_is_not_taken_for_a_list_of_letters(server: LocalSymbl) -> None:
