@@ -40,6 +40,8 @@ class Run:
         """Identities of the meetings under way."""
         self.unsent: set[str] = set()
         """Recordings that surely did not arrive in this run."""
+        self.in_place: set[int] = set()
+        """Items of the ledger whose files were where they were sent from, after the last look."""
 
     def observe(self, event: Event) -> None:
         """Pass an event of the client on; an observer of it."""
@@ -53,7 +55,9 @@ class Run:
         everything else goes on in the next run. Raises the error that ends a run.
         """
         self._client = client
-        self._sender = Sender(client, self._ledger, self._show, self._settings, self.outcomes)
+        self._sender = Sender(
+            client, self._ledger, self._show, self._settings, self.outcomes, self.in_place
+        )
         queue: asyncio.Queue[Meeting | None] = asyncio.Queue(1)
         loop = asyncio.get_running_loop()
         self._tasks = {

@@ -117,12 +117,14 @@ class Sender:
         show: Show,
         settings: Settings,
         outcomes: Outcomes,
+        in_place: set[int],
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._show = show
         self._settings = settings
         self._outcomes = outcomes
+        self._in_place = in_place
         self._evidence = Evidence(client, settings.patience)
         self._readers = reading_threads()
         self._uploading: dict[str, Submission] = {}
@@ -189,7 +191,9 @@ class Sender:
         ledger.remember(found.source, read)
         part = Part(found, read, meeting)
         while True:
-            moved_from = await moves(found, read.sha256, meeting, ledger, self._read)
+            moved_from = await moves(
+                found, read.sha256, meeting, ledger, self._read, self._in_place
+            )
             decision = decide(
                 found,
                 read.sha256,

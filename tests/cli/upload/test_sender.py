@@ -37,7 +37,7 @@ async def test_an_intent_that_is_being_stored_is_withdrawn_with_its_recording(sy
     ledger._threads.threads.submit(disk_answers.wait)
     show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
     async with symbl.client() as client:
-        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
         settling = asyncio.create_task(
             sender.settle(found, Meeting(None, "a", (found,)), behind=None)
         )
@@ -68,7 +68,7 @@ async def test_a_file_that_changes_before_its_last_byte_is_not_accepted(symbl, t
 
     show = Rewriting(Output(io.StringIO()), Output(io.StringIO()))
     async with symbl.client() as client:
-        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
         outcome = await sender.settle(found, Meeting(None, "a", (found,)), behind=None)
 
     assert outcome is not None
@@ -86,7 +86,7 @@ async def test_nothing_is_sent_whose_intent_cannot_be_stored(symbl, tmp_path):
     ledger._file.execute("DROP TABLE item")
     show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
     async with symbl.client() as client:
-        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
         with pytest.raises(LedgerError, match="no such table"):
             await sender.settle(found, Meeting(None, "a", (found,)), behind=None)
         await sender.stop()
