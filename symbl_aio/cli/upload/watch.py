@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -33,6 +34,7 @@ class Settled:
     quiet: float
     _taken: dict[str, Stamp | None] = field(factory=dict)
     _seen: dict[str, tuple[Stamp, float]] = field(factory=dict)
+    _looked: float = -math.inf
 
     def ready(
         self, found: Sequence[Found], stamps: Mapping[str, Stamp | None], now: float
@@ -49,16 +51,20 @@ class Settled:
             ):
                 still.append(one)
                 new.add(one.source)
+        self._looked = now
         return still, new
 
     def _changed(self, source: str, stamp: Stamp, now: float) -> float:
         """Return when a file was changed: no later than the first look that found its stamp."""
-        # The clock of a recorder, or of a server of files, may be far ahead of this one.
-        before, since = self._seen.get(source, (None, now))
+        before, changed = self._seen.get(source, (self._taken.get(source), now))
         if before != stamp:
-            since = now
-            self._seen[source] = (stamp, now)
-        return min(since, stamp.modified_ns / 1e9)
+            # The clock of a recorder, or of a server of files, may be far ahead of this one, or
+            # behind it: what changed since the last look changed after it.
+            earliest = -math.inf if before is None else self._looked
+            changed = stamp.modified_ns / 1e9
+            changed = changed if earliest <= changed <= now else now
+            self._seen[source] = (stamp, changed)
+        return changed
 
     def take(self, source: str, stamp: Stamp | None) -> None:
         """Record that a recording was taken with this stamp."""
@@ -75,6 +81,7 @@ class Underway(Protocol):
 
     active: set[str]
     unsent: set[str]
+    in_place: set[int]
 
 
 async def watched(
@@ -98,6 +105,8 @@ async def watched(
         began = monotonic()
         # In a thread, with the grouping: of 100,000 files it all takes a second.
         meetings = await in_a_thread(partial(_look, paths, group, settled))
+        # After the look: what it listed may be a file that was seen elsewhere before.
+        run.in_place.clear()
         pause = max(interval, _SHARE * (monotonic() - began))
         for meeting, fresh in meetings:
             if meeting.identity not in run.active:

@@ -18,6 +18,7 @@ class Underway:
     def __init__(self) -> None:
         self.active: set[str] = set()
         self.unsent: set[str] = set()
+        self.in_place: set[int] = set()
 
 
 A = Found("/r/a.wav", "a.wav", "a.wav", "/r")
@@ -55,6 +56,24 @@ def test_a_file_whose_time_is_in_the_future_is_taken_after_a_quiet_time():
     assert settled.ready([A], grown, 115) == ([A], {A.source})
 
 
+def test_a_file_of_a_clock_that_is_behind_is_taken_once_it_stands_still():
+    settled = Settled(quiet=10)
+    assert settled.ready([A], {A.source: stamp(95)}, 100) == ([], set())
+    # Its server's clock is a minute behind: by its time, each change is an old one.
+    for now in range(102, 130, 2):
+        growing = {A.source: stamp(now - 60, size=now)}
+        assert settled.ready([A], growing, now) == ([], set()), now
+    assert settled.ready([A], growing, 138) == ([A], {A.source})
+    settled.take(A.source, growing[A.source])
+    assert settled.ready([A], {A.source: stamp(80, size=999)}, 140) == ([], set())
+
+
+def test_a_file_that_is_moved_in_is_taken_at_once():
+    settled = Settled(quiet=10)
+    assert settled.ready([], {}, 98) == ([], set())
+    assert settled.ready([A], {A.source: stamp(5)}, 100) == ([A], {A.source})
+
+
 def test_a_link_is_taken_at_once_and_a_file_that_is_gone_is_not():
     settled = Settled(quiet=10)
     assert settled.ready([LINK, A], {A.source: None}, 0) == ([LINK], {LINK.source})
@@ -78,9 +97,11 @@ async def test_meetings_are_yielded_as_their_recordings_appear(tmp_path):
     run.active.clear()
     again = await anext(meetings)
     assert [part.relative for part in again.parts] == ["x/1.wav", "x/2.wav"]
-    # What did not arrive is taken once more.
+    # What did not arrive is taken once more, and what was seen before this look is not relied on.
+    run.in_place.add(7)
     run.unsent.add(again.parts[0].source)
     assert (await anext(meetings)).identity == again.identity
+    assert not run.in_place
     await meetings.aclose()
 
 
