@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+import math
+from collections.abc import AsyncIterable, Iterable
 from typing import Final
 
 from symbl_aio import Event, SymblClient, SymblError
@@ -116,7 +117,7 @@ class Run:
             is_new = is_new or outcome.result is Result.COMPLETED
             self._end(outcome)
         if before is not None and before.result in _GOES_ON and self._transcripts is not None:
-            await self._write(meeting, before, is_new)
+            await self._write(meeting, before, math.inf if is_new else self._changed(ready))
         return True
 
     def _end(self, outcome: Outcome) -> None:
@@ -125,13 +126,18 @@ class Run:
             self.unsent.add(outcome.part.source)
         self._show.ended(outcome, self.outcomes)
 
-    async def _write(self, meeting: Meeting, last: Outcome, is_new: bool) -> None:
+    def _changed(self, parts: Iterable[Found]) -> float:
+        """Return when the last of the parts was completed: perhaps by a run that was killed."""
+        items = (self._ledger.item(part.source) for part in parts)
+        return max((item.since for item in items if item is not None), default=0.0)
+
+    async def _write(self, meeting: Meeting, last: Outcome, since: float) -> None:
         assert self._transcripts is not None
         if last.conversation is None:
             return
         try:
             written = await self._transcripts.write(
-                self._client, meeting, last.conversation, renew=is_new
+                self._client, meeting, last.conversation, since=since
             )
         except (SymblError, OSError) as error:
             self._show.unwritten(meeting, describe(error))
