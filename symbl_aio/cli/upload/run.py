@@ -39,8 +39,8 @@ class Run:
         self._sender: Sender | None = None
         self.active: set[str] = set()
         """Identities of the meetings under way."""
-        self.unsent: set[str] = set()
-        """Recordings that surely did not arrive in this run."""
+        self.again: set[str] = set()
+        """Recordings that did not arrive, or whose files are not written, to be taken once more."""
         self.in_place: set[int] = set()
         """Items of the ledger whose files were where they were sent from, after the last look."""
 
@@ -123,7 +123,7 @@ class Run:
     def _end(self, outcome: Outcome) -> None:
         self.outcomes.add(outcome)
         if outcome.result is Result.UNSENT:
-            self.unsent.add(outcome.part.source)
+            self.again.add(outcome.part.source)
         self._show.ended(outcome, self.outcomes)
 
     def _changed(self, parts: Iterable[Found]) -> float:
@@ -141,8 +141,10 @@ class Run:
             )
         except (SymblError, OSError) as error:
             self._show.unwritten(meeting, describe(error))
-            self.outcomes.unwritten.append(meeting)
+            self.outcomes.unwritten[meeting.identity] = meeting
+            self.again.update(part.source for part in meeting.parts[: meeting.ready])
         else:
+            self.outcomes.unwritten.pop(meeting.identity, None)
             if written:
                 self._show.written(meeting, written)
 

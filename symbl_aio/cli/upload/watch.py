@@ -22,6 +22,8 @@ INTERVAL: Final = 2.0
 """Seconds between two looks at the folders."""
 _SHARE: Final = 10
 """Pause after a look in multiples of the time that it took: large folders are looked at less."""
+_PAUSES: Final = 8
+"""Quiet times before a recording is taken that fails again and again."""
 
 
 @define
@@ -35,6 +37,7 @@ class Settled:
     _taken: dict[str, Stamp | None] = field(factory=dict)
     _seen: dict[str, tuple[Stamp, float]] = field(factory=dict)
     _looked: float = -math.inf
+    _pauses: dict[str, int] = field(factory=dict)
 
     def ready(
         self, found: Sequence[Found], stamps: Mapping[str, Stamp | None], now: float
@@ -59,8 +62,10 @@ class Settled:
         before, changed = self._seen.get(source, (self._taken.get(source), now))
         if before != stamp:
             # The clock of a recorder, or of a server of files, may be far ahead of this one, or
-            # behind it: what changed since the last look changed after it.
-            earliest = -math.inf if before is None else self._looked
+            # behind it: what appeared or changed since the last look did so after it. A time
+            # that was set back is that of a copy, which is complete then.
+            is_set_back = before is not None and stamp.modified_ns < before.modified_ns
+            earliest = -math.inf if is_set_back else self._looked
             changed = stamp.modified_ns / 1e9
             changed = changed if earliest <= changed <= now else now
             self._seen[source] = (stamp, changed)
@@ -71,16 +76,18 @@ class Settled:
         self._taken[source] = stamp
         self._seen.pop(source, None)
 
-    def release(self, source: str) -> None:
-        """Forget that a recording was taken."""
-        self._taken.pop(source, None)
+    def release(self, source: str, now: float) -> None:
+        """Take a recording once more: after one quiet time, and later after up to eight."""
+        pauses = self._pauses[source] = min(2 * self._pauses.get(source, 0) or 1, _PAUSES)
+        if (stamp := self._taken.pop(source, None)) is not None:
+            self._seen[source] = (stamp, now + (pauses - 1) * self.quiet)
 
 
 class Underway(Protocol):
     """The state of a run that decides which meetings are yielded."""
 
     active: set[str]
-    unsent: set[str]
+    again: set[str]
     in_place: set[int]
 
 
@@ -96,12 +103,12 @@ async def watched(
 
     A recording that is still written holds back those behind it in its meeting, so that their
     order holds (``Meeting.ready``). A meeting under way is not yielded again before it has ended,
-    and a recording that did not arrive is taken once more.
+    and a recording that did not arrive, or whose files are not written, is taken once more.
     """
     settled = Settled(quiet)
     while True:
-        while run.unsent:
-            settled.release(run.unsent.pop())
+        while run.again:
+            settled.release(run.again.pop(), time.time())
         began = monotonic()
         # In a thread, with the grouping: of 100,000 files it all takes a second.
         meetings = await in_a_thread(partial(_look, paths, group, settled))

@@ -757,6 +757,28 @@ async def test_a_watch_reports_each_recording_once(shell, symbl, folder, tmp_pat
     assert "2 of 2 recordings so far are done" in ended.err
 
 
+async def test_a_watch_writes_the_files_once_their_folder_can_be_written(shell, folder, tmp_path):
+    record(folder, "x/1.wav")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "x").write_text("a file in the place of the folder")
+    process = await shell.start(
+        *("upload", "--json", "--watch", "--quiet-for", "0", "-o", out, folder)
+    )
+    assert process.stdout is not None
+    seen: list[str] = []
+    async for line in process.stdout:
+        seen.append(json.loads(line)["event"])
+        if seen[-1] == "unwritten":
+            (out / "x").unlink(missing_ok=True)
+        if seen[-1] == "written":
+            process.send_signal(signal.SIGINT)
+    await process.wait()
+    assert "unwritten" in seen
+    assert seen.count("written") == 1
+    assert (out / "x" / "1.txt").exists()
+
+
 async def test_a_lost_answer_is_settled_by_evidence(shell, symbl, folder):
     record(folder, "1.wav", "2.wav", "3.wav", start=1)
     symbl.inject("accept_then_drop", on="POST")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import resource
 import threading
 from collections.abc import AsyncIterator
 
@@ -92,3 +93,28 @@ async def test_nothing_is_sent_whose_intent_cannot_be_stored(symbl, tmp_path):
         await sender.stop()
     await ledger.aclose()
     assert [one for one in symbl.submissions if one.job_id is not None] == []
+
+
+async def test_a_recording_that_cannot_be_read_now_is_taken_once_more(symbl, tmp_path):
+    (path,) = record(tmp_path, "a.wav")
+    (found,) = find([str(path)]).found
+    meeting = Meeting(None, "a", (found,))
+    ledger = open_ledger(tmp_path / "ledger.db")
+    show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
+    async with symbl.client() as client:
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
+        await ledger.load([found.source])
+        most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            outcome = await sender.settle(found, meeting, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        assert outcome is not None
+        assert (outcome.result, outcome.exit_code) == (Result.UNSENT, 2)
+        assert "Too many open files" in str(outcome.reason)
+        path.unlink()
+        outcome = await sender.settle(found, meeting, None)
+        assert outcome is not None
+        assert (outcome.result, outcome.exit_code) == (Result.REFUSED, 2)
+    await ledger.aclose()
