@@ -18,7 +18,7 @@ from attrs import frozen
 
 from benchmarks.harness import Answer, Figure, Question, Settings
 from symbl_aio.server.language.analysis_values import Analysis, Speaker, Utterance
-from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.pipeline import ConversationAnalyser
 
 FOLDER: Final = Path(__file__).with_name("insight_sentences")
 HALVES: Final = {"seen": "seen.txt", "kept": "kept_aside.txt"}
@@ -74,12 +74,12 @@ def conversations(name: str) -> Iterator[tuple[str, list[Line]]]:
 
 def analysed(lines: Sequence[Line]) -> Analysis:
     speakers = {line.speaker: Speaker(line.speaker, line.speaker) for line in lines}
-    return analyse(
+    analyser = ConversationAnalyser(started_at=datetime(2026, 3, 4, 10, tzinfo=UTC))
+    return analyser.update(
         [
             Utterance(line.text, speakers[line.speaker], SECONDS * i, SECONDS * (i + 1))
             for i, line in enumerate(lines)
-        ],
-        started_at=datetime(2026, 3, 4, 10, tzinfo=UTC),
+        ]
     )
 
 

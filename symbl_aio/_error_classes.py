@@ -94,6 +94,8 @@ class ConfigurationError(SymblError, ValueError):
     is_misuse: bool = False
     """Whether no other value helps, since the program is wrong: it uses a client on another
     event loop, or before it was started."""
+    has_other_worker: bool = False
+    """Whether a worker was refused because another one has its SQLite file, until that one ends."""
 
 
 class QueueFullError(SymblError):

@@ -11,16 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("benchmarks", "docs", "examples", "symbl_aio", "tests")
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def documents() -> list[Path]:
-    """Return every document that is kept with the code."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [ROOT / line for line in listed.stdout.splitlines()]
+    """Return every document that is kept with the code, also where git knows nothing of it."""
+    within = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))
+    return sorted([*ROOT.glob("*.md"), *within])
 
 
 def write_programs(directory: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""Check a built documentation site: it asks no other host for anything. Run by ``make docs``."""
+"""Check a built documentation site, as ``make docs`` does.
+
+It asks no other host for anything, and has nothing in it of the machine that built it.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,19 @@ def fetches(site: Path) -> list[str]:
     return found
 
 
+def byte_code(site: Path) -> list[str]:
+    """Return the files of a site that Python has compiled: each names a path of its machine."""
+    return [f"{file.relative_to(site)}: byte code" for file in sorted(site.rglob("*.pyc"))]
+
+
 def main() -> int:
     site = Path(sys.argv[1])
     pages = len(list(site.rglob("*.html")))
-    found = fetches(site)
+    requests = fetches(site)
+    found = [*requests, *byte_code(site)]
     for line in found:
         sys.stderr.write(f"{line}\n")
-    sys.stdout.write(f"{site}: {pages} pages, {len(found)} requests to other hosts\n")
+    sys.stdout.write(f"{site}: {pages} pages, {len(requests)} requests to other hosts\n")
     return 1 if found or not pages else 0
 
 

@@ -17,7 +17,7 @@ import symbl_aio
 from symbl_aio import durable, errors, models, report, server, sync
 from symbl_aio.cli.commands import cli
 from symbl_aio.config import Config
-from tests.check_site import fetches
+from tests.check_site import byte_code, fetches
 from tests.programs import heading_of, programs, run, run_tests, shell_lines
 from tests.tables import table
 
@@ -216,3 +216,11 @@ def test_a_request_to_another_host_is_found(tmp_path: Path):
         "page.html: https://b.example/a.png",
         "a.css: https://c.example/a.woff",
     ]
+
+
+def test_byte_code_of_the_machine_that_built_it_is_found(tmp_path: Path):
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "site.cpython-311.pyc").write_bytes(b"")
+    (tmp_path / "index.html").write_text("<p>")
+
+    assert byte_code(tmp_path) == ["__pycache__/site.cpython-311.pyc: byte code"]

@@ -83,10 +83,12 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
 # and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
 # recordings that an upload would refuse. Both that survive a crash send one at a time while the
-# server answers nothing usable. An observer's error is one thing to a client and to a worker.
+# server answers nothing usable. An observer's error is one thing to a client and to a worker, and
+# a wrong observer is one to a client and to a service.
 SHARED = {
     "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media", "models"),
     "contrib": (
+        "_callback_checks",
         "_charsets",
         "_core.passing_faults",
         "_fields",

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import field, frozen, validators
 
 import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
-from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
+from symbl_aio import (
+    Config,
+    ConfigurationError,
+    CredentialsLike,
+    Event,
+    ItemEnded,
+    SymblError,
+)
+from symbl_aio._callback_checks import observers_of
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 from symbl_aio._log import Log
 from symbl_aio.webhooks import WebhookCall
@@ -23,6 +31,13 @@ _RESTART_DELAY: Final = 5.0
 """Seconds between two attempts to restart the worker."""
 
 
+ItemObserver: TypeAlias = Callable[[Event | ItemEnded], None]
+
+
+def _checked(observers: Sequence[ItemObserver]) -> tuple[ItemObserver, ...]:
+    return observers_of(observers)  # whose parameter would be that of ``Durable``: any object
+
+
 # Not kw_only for all: before attrs 25.4 no field of its own overrides that.
 @frozen
 class Durable:
@@ -30,8 +45,8 @@ class Durable:
 
     ``database`` and ``schema`` are those of ``durable.Outbox``, the other settings those of
     ``durable.Worker``. With ``worker=False`` the service only stores items, and
-    ``symbl-aio worker`` sends them: needed where several processes of a service share an
-    SQLite file, or where the program runs DBOS for itself.
+    ``symbl-aio worker`` sends them: needed where the program runs DBOS for itself. Of several
+    processes that share an SQLite file one has the worker; when it ends, another one does.
     """
 
     database: str = field(
@@ -69,6 +84,9 @@ class Durable:
     """Seconds for which ended items, and their keys, are remembered."""
     poll_interval: float = field(kw_only=True, default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
+    observers: Sequence[ItemObserver] = field(kw_only=True, default=(), converter=_checked)
+    """Plain functions that are called in the worker's own thread, with the events of its client
+    and each ``ItemEnded``. Those of the service are called for the service's client alone."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.
@@ -100,6 +118,7 @@ class Durable:
                 heartbeat=self.heartbeat,
                 retention=self.retention,
                 poll_interval=self.poll_interval,
+                observers=self.observers,
             )
 
         # First, so that a wrong setting fails before the outbox is open.
@@ -111,59 +130,72 @@ class Durable:
             webhook_secret=config.webhook_secret,
         )
         await outbox.start()
-        opened = OpenOutbox(outbox)
+        opened = OpenOutbox(outbox, new_worker, self.poll_interval)
         if worker is not None:
             try:
-                await worker.start()
+                await opened.work(worker)
             except BaseException:
                 await outbox.aclose()
                 raise
-            opened.supervise(worker, new_worker)
         return opened
 
 
 class OpenOutbox:
     """An open outbox, and the supervisor of its worker, if it has one in this process."""
 
-    def __init__(self, outbox: symbl_aio.durable.Outbox) -> None:
+    def __init__(
+        self,
+        outbox: symbl_aio.durable.Outbox,
+        new_worker: Callable[[], symbl_aio.durable.Worker],
+        poll_interval: float,
+    ) -> None:
         self.outbox = outbox
+        self._new_worker = new_worker
+        self._poll_interval = poll_interval
         self._upload_timeout = 0.0
         self._supervisor: asyncio.Task[None] | None = None
 
-    def supervise(
-        self,
-        worker: symbl_aio.durable.Worker,
-        new_worker: Callable[[], symbl_aio.durable.Worker],
-    ) -> None:
-        """Replace the started worker when it stops, until ``aclose``."""
-        self._supervisor = asyncio.create_task(self._supervise(worker, new_worker))
+    async def work(self, worker: symbl_aio.durable.Worker) -> None:
+        """Start a worker, and replace it when it stops, until ``aclose``.
 
-    async def _supervise(
-        self,
-        worker: symbl_aio.durable.Worker,
-        new_worker: Callable[[], symbl_aio.durable.Worker],
-    ) -> None:
+        While the worker of another process has the SQLite file, none starts here. Raises the
+        errors with which ``Worker`` starts.
+        """
+        try:
+            await worker.start()
+        except ConfigurationError as error:
+            # In a rolling restart the process before this one still has it, and a server may
+            # end all of a service of which one process does not start.
+            if not error.has_other_worker:
+                raise
+            _LOG.warning("this process stores items, and sends none meanwhile: %s", error)
+            self._supervisor = asyncio.create_task(self._supervise(None))
+        else:
+            self._supervisor = asyncio.create_task(self._supervise(worker))
+
+    async def _supervise(self, worker: symbl_aio.durable.Worker | None) -> None:
         # A process would be restarted by its supervisor; a worker inside a service has none.
         while True:
-            why = "was taken for dead"
-            try:
-                await worker.wait_until_dead()
-            except SymblError as error:
-                why = "was ended"
-                _LOG.error("the worker of this service has ended: %s", error)
-            finally:
-                await worker.aclose(self._upload_timeout)
-            worker = await self._restart(new_worker)
-            _LOG.warning("the worker %s, and is back as %s", why, worker.id)
+            if worker is not None:
+                try:
+                    await worker.wait_until_dead()
+                    _LOG.warning("the worker of this service was taken for dead")
+                except SymblError as error:
+                    _LOG.error("the worker of this service has ended: %s", error)
+                finally:
+                    await worker.aclose(self._upload_timeout)
+            worker = await self._restart()
+            _LOG.warning("the worker of this service is %s now", worker.id)
 
-    async def _restart(
-        self, new_worker: Callable[[], symbl_aio.durable.Worker]
-    ) -> symbl_aio.durable.Worker:
+    async def _restart(self) -> symbl_aio.durable.Worker:
         while True:
-            worker = new_worker()
+            worker = self._new_worker()
             try:
                 await worker.start()
             except Exception as error:
+                if isinstance(error, ConfigurationError) and error.has_other_worker:
+                    await asyncio.sleep(self._poll_interval)
+                    continue
                 why = error if isinstance(error, SymblError) else type(error).__name__
                 _LOG.warning("the worker cannot come back yet (%s)", why)
                 await asyncio.sleep(_RESTART_DELAY)

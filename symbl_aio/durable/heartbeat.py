@@ -420,10 +420,12 @@ class WorkerLock:
             self._lock.close()
             if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
-            raise ConfigurationError(
+            refused = ConfigurationError(
                 f"another worker works on {str(file)!r}, and an SQLite file has one; "
                 "use PostgreSQL for several"
-            ) from None
+            )
+            refused.has_other_worker = True
+            raise refused from None
 
     def release(self) -> None:
         """Release the lock, for another worker."""

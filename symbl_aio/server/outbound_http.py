@@ -9,7 +9,6 @@ another address the second time gains nothing.
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import json
 import logging
@@ -170,7 +169,7 @@ class OutboundClient:
     ) -> None:
         """Download a URL into ``body``; ``on_growth`` is called as it grows, and may raise.
 
-        Raises OutboundError.
+        Raises OutboundError, and the OSError of a body that cannot be written.
         """
         target = self._checked_url(url)
         try:
@@ -191,11 +190,7 @@ class OutboundClient:
             await body.finish()
         except TimeoutError:
             raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise OutboundError("the disk of the server is full") from error
-            raise OutboundError(f"the link cannot be read: {_reason(error)}") from error
-        except (aiohttp.ClientError, ValueError) as error:
+        except (aiohttp.ClientError, ConnectionError, ValueError) as error:
             raise OutboundError(f"the link cannot be read: {_reason(error)}") from error
 
     async def post_webhook(self, url: str, payload: Mapping[str, str]) -> bool:

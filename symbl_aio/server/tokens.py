@@ -22,7 +22,9 @@ logger = logging.getLogger("symbl_aio.server")
 
 
 @frozen
-class _Token:
+class Token:
+    """An access token, and the time at which it expires."""
+
     value: str
     expires_at: float
 
@@ -50,12 +52,12 @@ class TokenIssuer:
         self._lifetime = lifetime
         self._clock = clock
         self._store = store
-        self._valid: dict[str, _Token] = {}
-        self._current: _Token | None = None
+        self._valid: dict[str, Token] = {}
+        self._current: Token | None = None
         self._signing_key = secrets.token_bytes(32)
         self._refresh_token = secrets.token_urlsafe(32)
         # What a restart would continue with.
-        self._stored: _Token | None = None
+        self._stored: Token | None = None
         self._stored_refresh: str | None = None
         # Tokens of an earlier server on this store, by their SHA-256.
         self._restored: dict[bytes, float] = {}
@@ -66,14 +68,8 @@ class TokenIssuer:
         self._restored = dict(state.access_tokens)
         self._restored_refresh = set(state.refresh_tokens)
 
-    def issue(self, app_id: str, app_secret: str) -> tuple[str, int] | None:
-        """Return a token and its remaining seconds, or None for wrong credentials."""
-        if app_id != self._app_id or not self.secret.matches(app_secret):
-            return None
-        token = self._current_or_new()
-        return token.value, int(token.expires_at - self._clock())
-
-    def _current_or_new(self) -> _Token:
+    def current(self) -> Token:
+        """Return the current token, or a new one shortly before it expires."""
         token = self._current
         near = min(60.0, self._lifetime / 10)
         # The old token stays valid until it expires: requests with it are under way.
@@ -81,9 +77,9 @@ class TokenIssuer:
             return self._issue_new()
         return token
 
-    def _issue_new(self) -> _Token:
+    def _issue_new(self) -> Token:
         now = self._clock()
-        token = _Token(self._jwt(), now + self._lifetime)
+        token = Token(self._jwt(), now + self._lifetime)
         # Expired tokens are dropped here, so that the table does not grow.
         self._valid = {t.value: t for t in self._valid.values() if t.expires_at > now}
         self._valid[token.value] = self._current = token
@@ -123,8 +119,8 @@ class TokenIssuer:
         self._store.post(TokensRevoked(None))
 
     async def generate(self) -> web.Response:
-        """Respond with the current token, or with a new one shortly before it expires."""
-        return await self._token_response(self._current_or_new())
+        """Respond with the current token."""
+        return await self._token_response(self.current())
 
     async def refresh(self, refresh_token: str) -> web.Response:
         """Respond with a new token of a full lifetime (1.2). Raises a 401 ``ApiError``."""
@@ -144,7 +140,7 @@ class TokenIssuer:
         if token is self._current:
             self._current = None
 
-    async def _token_response(self, token: _Token) -> web.Response:
+    async def _token_response(self, token: Token) -> web.Response:
         refresh, changes = self._refresh_token, []
         if token is not self._stored:
             changes.append(TokenIssued("access", _digest(token.value), token.expires_at))

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import inspect
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from symbl_aio import ClientClosedError, ConfigurationError, Text
+from symbl_aio import ClientClosedError, ConfigurationError, Event, ItemEnded, Text
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable
-from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import get, settings, site_of
 from tests.durable.processes import running
@@ -163,6 +164,26 @@ async def test_a_worker_that_was_taken_for_dead_comes_back(server, url, file):
     assert [received.accepted for received in server.submissions].count(True) == 1
 
 
+async def test_the_worker_of_a_service_has_observers_too(server, url):
+    seen: list[Event | ItemEnded] = []
+    async with embedded(server, Durable(url, observers=[seen.append])) as service:
+        await service.outbox.submit(Text("Hello."), key="monday")
+        await service.outbox.result("monday", timeout=PATIENT)
+
+    assert [event.key for event in seen if isinstance(event, ItemEnded)] == ["monday"]
+    with pytest.raises(ConfigurationError, match="observer"):
+        Durable(url, observers=[None])  # type: ignore[list-item]
+
+
+def test_a_service_has_every_setting_of_a_worker():
+    by_client = {"credentials", "config"}
+    of_worker = inspect.signature(Worker).parameters
+    of_service = inspect.signature(Durable).parameters
+    assert of_worker.keys() - by_client <= of_service.keys()
+    for name in of_worker.keys() - by_client:
+        assert of_service[name].default == of_worker[name].default, name
+
+
 async def test_a_service_may_leave_the_sending_to_others(server, url):
     async with embedded(server, Durable(url, worker=False)) as service:
         await service.outbox.submit(Text("Hello."), key="monday")
@@ -172,11 +193,42 @@ async def test_a_service_may_leave_the_sending_to_others(server, url):
     assert server.requests == []
 
 
-async def test_the_second_process_on_a_file_does_not_start_and_leaves_nothing_open(server, url):
+async def test_the_second_process_on_a_file_starts_and_sends_once_the_first_has_ended(
+    server, url, caplog
+):
     alone = {"server": server.base_url, "hooks": None, "secret": None}
-    async with running("work", database=url, **alone):
-        service = embedded(server, url)
-        with pytest.raises(ConfigurationError, match="PostgreSQL"):
+    async with (
+        running("work", database=url, **alone) as first,
+        embedded(server, Durable(url, poll_interval=0.05)) as service,
+    ):
+        await service.outbox.submit(Text("Hello."), key="monday")
+        items = [await service.outbox.result("monday", timeout=PATIENT)]
+        assert (await service.outbox.stats()).workers == 1
+        await first.stop()
+        await service.outbox.submit(Text("Hello again."), key="tuesday")
+        items.append(await service.outbox.result("tuesday", timeout=PATIENT))
+
+    assert all(item.ok for item in items)
+    assert len(server.submissions) == 2
+    assert "another worker works on" in caplog.text
+
+
+async def test_a_service_that_waits_for_the_worker_of_another_process_stops_at_once(server, url):
+    alone = {"server": server.base_url, "hooks": None, "secret": None}
+    async with running("work", database=url, **alone) as first:
+        async with embedded(server, url) as service:
+            pass
+        with pytest.raises(ClientClosedError):
+            _ = service.outbox
+        assert await first.stop() == 0
+
+
+async def test_the_second_worker_of_a_process_is_refused_and_leaves_nothing_open(
+    server, url, tmp_path
+):
+    async with embedded(server, url):
+        service = embedded(server, f"sqlite:///{tmp_path / 'other.db'}")
+        with pytest.raises(ConfigurationError, match="runs a worker"):
             await service.__aenter__()
         with pytest.raises(ClientClosedError):
             _ = service.outbox

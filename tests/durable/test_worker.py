@@ -52,9 +52,7 @@ async def test_a_callers_function_that_exits_ends_no_worker(
         calls += 1
         if calls == 1:
             raise SystemExit("no vault")
-        issued = server._tokens.issue(server.app_id, server.app_secret)
-        assert issued is not None
-        return issued[0]
+        return server._tokens.current().value
 
     def observer(_event: object) -> None:
         raise SystemExit("no metrics")

@@ -290,7 +290,7 @@ async def test_a_background_refresh_that_fails_is_not_repeated_at_every_call(err
 
 
 async def test_a_ready_token_is_sent_and_none_is_asked_for(server, reach):
-    value, _ = server._tokens.issue("app", "secret")
+    value = server._tokens.current().value
     answer = await reach(server, AccessToken(value)).call(LIST)
     assert answer.status == 200
     assert token_requests(server) == 0
@@ -310,7 +310,7 @@ async def test_a_callable_gives_tokens_and_is_called_again_after_a_refusal(serve
     async def provider() -> AccessToken | str:
         nonlocal calls
         calls += 1
-        value, _ = server._tokens.issue("app", "secret")
+        value = server._tokens.current().value
         return AccessToken(value, 1000) if wrapped else value
 
     api = reach(server, provider)
@@ -355,7 +355,7 @@ async def test_what_a_callable_raises_is_tried_again_like_a_refused_connection(
         calls += 1
         if calls < 3:
             raise error
-        return str(server._tokens.issue("app", "secret")[0])
+        return str(server._tokens.current().value)
 
     assert (await reach(server, provider).call(LIST)).status == 200
     assert calls == 3
@@ -426,7 +426,7 @@ async def test_a_callable_that_hangs_is_given_up_and_called_again(server, reach)
         calls += 1
         if calls == 1:
             await asyncio.Event().wait()
-        return str(server._tokens.issue("app", "secret")[0])
+        return str(server._tokens.current().value)
 
     api = reach(server, provider, timeouts=Timeouts(connect=0.01, read=0.01))
     assert (await api.call(LIST)).status == 200
@@ -444,7 +444,7 @@ async def test_a_background_refresh_by_a_callable_is_tried_again_unnoticed(serve
             raise OSError(errno.EMFILE, "too many")
         if calls == 3:
             again.set()
-        return AccessToken(server._tokens.issue("app", "secret")[0], 1000)
+        return AccessToken(server._tokens.current().value, 1000)
 
     api = reach(server, provider)
     await api.call(LIST)

@@ -102,11 +102,7 @@ async def test_a_body_without_a_length_meets_the_same_limits(
     assert not left
 
 
-async def test_a_linked_recording_leaves_the_reserve_free(
-    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caller = await start(directory=tmp_path)
-
+async def _job_of_a_linked_recording(caller: Any) -> Any:
     async def recording(request: web.Request) -> web.Response:
         return web.Response(body=_without_length(20 * 2**20))
 
@@ -115,16 +111,38 @@ async def test_a_linked_recording_leaves_the_reserve_free(
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, 2**26 + 10 * 2**20))
-
     link = {"url": f"http://127.0.0.1:{runner.addresses[0][1]}/call.mp4"}
     accepted = await caller.request("POST", "/v1/process/video/url", json=link)
     await caller.server.until(lambda: not caller.server.unfinished)
-    job = await caller.get(f"/v1/job/{accepted.body['jobId']}")
     await runner.cleanup()
+    return (await caller.get(f"/v1/job/{accepted.body['jobId']}")).body
 
-    assert job.body["reason"] == "The disk of the server is full."
+
+async def test_a_linked_recording_leaves_the_reserve_free(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(directory=tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, 2**26 + 10 * 2**20))
+
+    job = await _job_of_a_linked_recording(caller)
+
+    assert job["reason"] == "The disk of the server is full."
     assert not await asyncio.to_thread(lambda: list(tmp_path.rglob("tmp*")))
+
+
+async def test_a_disk_that_fails_under_a_linked_recording_is_not_called_a_fault_of_the_link(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(directory=tmp_path)
+
+    def broken(self: SpooledBody, batch: list[bytes]) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(spooled_body.SpooledBody, "_write_batch", broken)
+
+    job = await _job_of_a_linked_recording(caller)
+
+    assert job["reason"] == "a recording cannot be written: Input/output error"
 
 
 async def test_a_directory_that_has_gone_is_named_and_hides_no_metrics(

@@ -1,4 +1,4 @@
 """Rule-based analysis of utterances, without I/O, a clock or any knowledge of HTTP.
 
-``pipeline.analyse()`` runs all rules and returns the values of ``analysis_values``.
+``pipeline.ConversationAnalyser`` runs all rules and returns the values of ``analysis_values``.
 """

@@ -41,31 +41,6 @@ from symbl_aio.server.language.topics import TopicCounter
 MAX_SENTENCES = 20_000
 
 
-def analyse(
-    utterances: Iterable[Utterance],
-    *,
-    started_at: datetime,
-    custom_entities: Sequence[CustomEntity] = (),
-    trackers: Sequence[Tracker] = (),
-    confidence_threshold: float = 0.5,
-    detect_entities: bool = False,
-    detect_phrases: bool = False,
-) -> Analysis:
-    """Find sentences, questions, action items, follow-ups, topics and entities.
-
-    The parameters are those of ``ConversationAnalyser``.
-    """
-    analyser = ConversationAnalyser(
-        started_at=started_at,
-        custom_entities=custom_entities,
-        trackers=trackers,
-        confidence_threshold=confidence_threshold,
-        detect_entities=detect_entities,
-        detect_phrases=detect_phrases,
-    )
-    return analyser.update(tuple(utterances))
-
-
 @frozen
 class _Findings:
     """What the rules found in one message."""
@@ -148,20 +123,19 @@ class ConversationAnalyser:
         """Return the analysis of all ``utterances``.
 
         Those of earlier calls are examined again only if they have the name of a new speaker.
-        ``stop`` is called before each message: once it returns True, that message and all after
-        it are returned without findings, and earlier ones with those that they have.
+        ``stop`` is called before each message: from the first True on, messages are returned
+        without findings, and earlier ones with those that they have.
         """
         with self._lock:
             if not self._begin(utterances):
                 self._reset()
             added = utterances[len(self._utterances) :]
             self._add_speakers(_speakers(added), stop)
-            stopped = False
             for utterance in added:
                 self._utterances.append(utterance)
                 spoken = TimedText(utterance.text, utterance.start, utterance.end)
                 for piece in sentences([spoken], most=MAX_SENTENCES - len(self._found)):
-                    stopped = stopped or stop()
+                    stopped = stop()
                     message = Message(piece.text, utterance.speaker, piece.start, piece.end, 0.0)
                     findings = (
                         _Findings(message) if stopped else self._examine(message, len(self._found))

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from symbl_aio.server.language.analysis_values import Topic
 from symbl_aio.server.language.word_lists import STOP_WORDS
+from symbl_aio.server.language.word_stems import singular
 
 _MAX_TOPICS = 10
 _MAX_WORDS = 3
@@ -63,7 +64,7 @@ class TopicCounter:
     def add(self, text: str, sentiment: float) -> None:
         """Count the phrases of the next message."""
         for run in _phrase_runs(text, self._ignored):
-            stems = [_stem(word) for word in run]
+            stems = [singular(word) for word in run]
             for start, end in _sub_spans(len(run)):
                 key = tuple(stems[start:end])
                 candidate = self._candidates.get(key)
@@ -81,7 +82,7 @@ class TopicCounter:
         """Ignore more names from now on; return whether a word of them was counted before."""
         words = {word for name in names for word in name.lower().split()}
         self._ignored |= words
-        return any((_stem(word),) in self._candidates for word in words)
+        return any((singular(word),) in self._candidates for word in words)
 
     def topics(self) -> tuple[Topic, ...]:
         """Return at most ten topics of the messages that were added, best first.
@@ -156,10 +157,3 @@ def _phrase_runs(text: str, ignored: frozenset[str]) -> Iterator[list[str]]:
             if run:
                 yield run
             run = []
-
-
-def _stem(word: str) -> str:
-    """Reduce a plural to its singular, well enough to count both together."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word

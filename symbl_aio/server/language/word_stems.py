@@ -28,10 +28,11 @@ def stem(word: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def _stem(word: str) -> str:
-    return _without_last_letter(_without_past(_singular(word)))
+    return _without_last_letter(_without_past(singular(word)))
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
+    """Return a word in small letters without the ending of a plural."""
     for ending, replacement in _PLURALS:
         if word.endswith(ending) and len(word) > len(ending) + 1:
             return word.removesuffix(ending) + replacement

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.analysis_values import Speaker, Tracker, Utterance
-from symbl_aio.server.language.pipeline import ConversationAnalyser, analyse
+from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.talk_time import measure_talk_time
-from tests.server.language.lines import PRIYA, STARTED_AT, TOM
+from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse
 from tests.server.language.test_pipeline import SPOKEN
 
 ANN = Speaker("9", "Ann Budget")
@@ -43,7 +43,7 @@ def test_appends_give_what_the_whole_gives(utterances: list[Utterance], cuts: li
     growing = ConversationAnalyser(started_at=STARTED_AT, detect_entities=True)
     for cut in sorted(cuts):
         growing.update(utterances[:cut])
-    whole = analyse(utterances, started_at=STARTED_AT, detect_entities=True)
+    whole = analyse(utterances, detect_entities=True)
     assert growing.update(utterances) == whole
 
 
@@ -51,7 +51,7 @@ def test_other_utterances_are_analysed_from_the_start() -> None:
     analyser = ConversationAnalyser(started_at=STARTED_AT)
     analyser.update(meeting(10))
     other = meeting(4)
-    assert analyser.update(other) == analyse(other, started_at=STARTED_AT)
+    assert analyser.update(other) == analyse(other)
 
 
 def test_findings_end_when_the_time_is_over_and_the_text_stays() -> None:
@@ -61,6 +61,7 @@ def test_findings_end_when_the_time_is_over_and_the_text_stays() -> None:
     found = analyser.update(lines, stop=lambda: next(calls) >= 4)
     assert [message.text for message in found.messages] == [line.text for line in lines]
     assert {question.message for question in found.questions} == {2}
+    assert max(index for topic in found.topics for index in topic.messages) == 3
 
 
 def test_a_new_speaker_whose_name_is_everywhere_counts_as_all_of_the_text() -> None:
@@ -103,7 +104,7 @@ def test_an_hour_with_a_thousand_tracker_terms_costs_less_than_a_second() -> Non
     terms = [[f"term{t}x{n}" if n % 2 else f"the {t} of {n}" for n in range(20)] for t in range(50)]
     trackers = [Tracker(str(t), (*terms[t][1:], "warehouse")) for t in range(50)]
     start = time.thread_time()
-    found = analyse(meeting(500), started_at=STARTED_AT, trackers=trackers, detect_entities=True)
+    found = analyse(meeting(500), trackers=trackers, detect_entities=True)
     assert time.thread_time() - start < 1.0
     assert len(found.trackers) == 100 * 50
 
@@ -115,7 +116,7 @@ def test_two_thousand_speakers_are_no_square() -> None:
             for i in range(count)
         ]
         start = time.thread_time()
-        analyse(lines, started_at=STARTED_AT)
+        analyse(lines)
         assert len(measure_talk_time(lines).speakers) == count
         return time.thread_time() - start
 

@@ -1,8 +1,7 @@
 from datetime import datetime, timedelta
 
 from symbl_aio.server.language.analysis_values import Utterance
-from symbl_aio.server.language.pipeline import analyse
-from tests.server.language.lines import PRIYA, STARTED_AT, action
+from tests.server.language.lines import PRIYA, STARTED_AT, action, analyse
 from tests.tables import table
 
 
@@ -84,5 +83,5 @@ def test_without_a_time_to_come_an_action_is_indefinite(phrase):
 
 def test_dates_are_relative_to_the_time_of_the_sentence():
     late = Utterance("I will write it down in half an hour.", PRIYA, 7200, 7203)
-    (found,) = analyse([late], started_at=STARTED_AT).action_items
+    (found,) = analyse([late]).action_items
     assert found.due == STARTED_AT + timedelta(hours=2.5)

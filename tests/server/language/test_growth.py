@@ -165,7 +165,11 @@ def test_every_rule_is_called() -> None:
             rule("Tom, can you send the budget to Ann by Friday?")
         except LookupError as error:
             pytest.fail(f"{name}: give value() an argument of the type {error}")
-    assert {"pipeline.analyse", "dates.find_dates", "entities.EntityFinder.find"} <= RULES.keys()
+    assert {
+        "pipeline.ConversationAnalyser.update",
+        "dates.find_dates",
+        "entities.EntityFinder.find",
+    } <= RULES.keys()
     assert len(units()) > 200
 
 

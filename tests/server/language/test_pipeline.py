@@ -3,19 +3,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio.server.language.analysis_values import Utterance
-from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.talk_time import measure_talk_time
-from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse_lines
+from tests.server.language.lines import PRIYA, TOM, analyse, analyse_lines
 
 
 def test_results_below_the_threshold_are_left_out():
-    lines = ("I'll fix the login.", "Is it late?", "We need to update the budget.")
+    lines = (
+        "I'll fix the login.",
+        "Is it late?",
+        "We need to update the budget.",
+        "The pension plan grew.",
+        "One pension plan costs more.",
+    )
     everything = analyse_lines(*lines, confidence_threshold=0)
     assert {i.score for i in everything.action_items} == {0.9, 0.75}
     above_threshold = analyse_lines(*lines, confidence_threshold=0.9)
     assert [i.text for i in above_threshold.action_items] == ["I'll fix the login."]
     assert len(above_threshold.questions) == 1
-    assert all(topic.score >= 0.9 for topic in above_threshold.topics)
+    assert {topic.score for topic in everything.topics} == {0.729, 1.0}
+    assert [topic.score for topic in above_threshold.topics] == [1.0]
     assert analyse_lines(*lines, confidence_threshold=1.0).questions == ()
 
 
@@ -49,17 +55,15 @@ UTTERANCES = st.lists(
 
 @given(UTTERANCES, st.integers(0, 6))
 def test_appending_never_changes_the_messages_before(utterances, cut):
-    before = analyse(utterances[:cut], started_at=STARTED_AT)
-    after = analyse(utterances, started_at=STARTED_AT)
+    before = analyse(utterances[:cut])
+    after = analyse(utterances)
     assert after.messages[: len(before.messages)] == before.messages
 
 
 @given(UTTERANCES)
 def test_every_reference_and_offset_is_valid(utterances):
-    found = analyse(utterances, started_at=STARTED_AT, detect_entities=True, detect_phrases=True)
-    assert found == analyse(
-        utterances, started_at=STARTED_AT, detect_entities=True, detect_phrases=True
-    )
+    found = analyse(utterances, detect_entities=True, detect_phrases=True)
+    assert found == analyse(utterances, detect_entities=True, detect_phrases=True)
     for message in found.messages:
         assert message.text == message.text.strip() != ""
         assert message.start <= message.end

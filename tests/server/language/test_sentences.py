@@ -1,8 +1,7 @@
 from itertools import pairwise
 
-from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.sentences import TimedText, sentences
-from tests.server.language.lines import PRIYA, STARTED_AT, analyse_lines
+from tests.server.language.lines import PRIYA, analyse, analyse_lines
 from tests.tables import table
 
 
@@ -47,7 +46,7 @@ def test_marks_quotes_and_line_breaks_end_sentences():
 
 def test_blank_text_is_no_message():
     assert analyse_lines("", "   ").messages == ()
-    assert analyse([], started_at=STARTED_AT).messages == ()
+    assert analyse([]).messages == ()
 
 
 def test_words_have_times_in_order():

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from symbl_aio.server.language.analysis_values import Analysis, Utterance
-from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.summary import MIN_MESSAGES, choose_summary
+from tests.server.language.lines import analyse
 
 TEXTS = [
     "Good morning to all of you.",
@@ -23,10 +21,7 @@ TEXTS = [
 
 
 def analysed(*texts: str) -> Analysis:
-    return analyse(
-        [Utterance(text, None, float(i), i + 1.0) for i, text in enumerate(texts)],
-        started_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
-    )
+    return analyse([Utterance(text, None, float(i), i + 1.0) for i, text in enumerate(texts)])
 
 
 def test_a_summary_consists_of_the_best_sentences() -> None:

@@ -59,6 +59,8 @@ def test_singular_and_plural_are_one_topic() -> None:
         "The strategy is new.", "Both strategies and the strategy fail."
     ).topics
     assert (topic.text, topic.messages) == ("strategy", (0, 1))
+    (topic,) = analyse_lines("The boxes are red.", "That box is blue.").topics
+    assert (topic.text, topic.messages) == ("boxes", (0, 1))
 
 
 def test_small_talk_has_no_topic() -> None:
@@ -73,3 +75,19 @@ def test_a_phrase_that_a_longer_one_contains_once_is_a_topic_of_a_long_conversat
     ]
     found = analyse_lines(*lines, *["Go on."] * 20).topics
     assert [topic.text for topic in found] == ["payment screen"]
+
+
+def test_a_phrase_that_occurs_once_is_a_topic_of_a_short_conversation_only():
+    assert list(topics("The pension plan is cheap.", *["Go on."] * 19)) == ["pension plan"]
+    assert topics("The pension plan is cheap.", *["Go on."] * 20) == {}
+
+
+def test_a_word_is_not_counted_where_a_longer_topic_has_it():
+    assert "plan" not in topics("The pension plan is cheap.", "A plan exists.")
+
+
+def test_a_conversation_has_a_topic_for_each_message_three_at_least_and_ten_at_most():
+    phrases = [f"{a} {b}" for a in ("red", "green", "blue") for b in ("lake", "hill", "tower")]
+    assert len(topics("; ".join(phrases))) == 3
+    assert len(topics(*phrases[:5])) == 5
+    assert len(topics(*phrases, *phrases)) == 10
