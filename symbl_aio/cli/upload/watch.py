@@ -77,7 +77,7 @@ class Settled:
         self._seen.pop(source, None)
 
     def release(self, source: str, now: float) -> None:
-        """Take a recording once more: after one quiet time, and later after up to eight."""
+        """Record that a recording is due again: after one quiet time, later after up to eight."""
         pauses = self._pauses[source] = min(2 * self._pauses.get(source, 0) or 1, _PAUSES)
         if (stamp := self._taken.pop(source, None)) is not None:
             self._seen[source] = (stamp, now + (pauses - 1) * self.quiet)
