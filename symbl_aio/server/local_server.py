@@ -308,7 +308,7 @@ class LocalServer(ServerControls):
     def _obstacle(self, space: UploadSpace) -> str | None:
         if self._is_draining:
             return "the server stops"
-        return space.obstacle()
+        return self._storage.obstacle() or space.obstacle()
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.
