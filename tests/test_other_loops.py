@@ -36,7 +36,7 @@ from symbl_aio import (
 from symbl_aio.bookmarks import Bookmarks
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable
-from symbl_aio.durable import Outbox
+from symbl_aio.durable import Outbox, Worker
 from symbl_aio.management import Entities, Groups, Settings, Trackers
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import webhook_url
@@ -342,7 +342,13 @@ async def test_without_any_loop_it_is_refused_as_well(server: LocalSymbl) -> Non
                 await asyncio.to_thread(use_it)
 
 
-def test_what_starts_under_another_library_than_asyncio_says_so() -> None:
-    for start in (SymblClient(AccessToken("t")).start, Embedded(AccessToken("t")).__aenter__):
+def test_what_starts_under_another_library_than_asyncio_says_so(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'outbox.db'}"
+    for start in (
+        SymblClient(AccessToken("t")).start,
+        Embedded(AccessToken("t")).__aenter__,
+        Outbox(database).start,
+        Worker(database, AccessToken("t")).start,
+    ):
         with pytest.raises(ConfigurationError, match="trio"):
             start().send(None)  # as trio does, without a loop of asyncio

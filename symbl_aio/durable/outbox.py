@@ -19,7 +19,7 @@ from symbl_aio import (
     Options,
 )
 from symbl_aio._fields import require, require_seconds
-from symbl_aio._shared_futures import check_loop
+from symbl_aio._shared_futures import check_loop, running_loop
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, Database
@@ -116,8 +116,8 @@ class Outbox(Resolution):
         """
         if self._started:
             raise ConfigurationError("the outbox was started already; make a new one")
+        self._loop = running_loop()
         self._started = True
-        self._loop = asyncio.get_running_loop()
         try:
             with self._database.translate_errors():
                 await self._database.call(partial(dbos.create_tables, self._database))

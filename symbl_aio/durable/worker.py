@@ -24,7 +24,7 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_count, require_number, require_seconds
 from symbl_aio._log import Log
 from symbl_aio._private_files import make_folder
-from symbl_aio._shared_futures import result_of
+from symbl_aio._shared_futures import result_of, running_loop
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, SILENCE, Database
@@ -175,6 +175,7 @@ class Worker:
         """
         if self._thread is not None:
             raise ConfigurationError("the worker was started already; make a new one")
+        running_loop()  # that of the caller, who waits in it for the worker's own
         if not dbos.acquire_process_slot():
             raise ConfigurationError(
                 "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
