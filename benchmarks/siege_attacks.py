@@ -24,6 +24,7 @@ HALF = "\ud800"
 # Made once: the attackers must not be slower than the server.
 INFLATING = gzip.compress(b" " * 2**24)
 CONTAINERS = b"[" + b"[]," * 5_000_000 + b"[]]"
+SMALL_CHUNKS = b"1\r\nx\r\n" * 200_000
 LARGE_HEAD = [f"X-{n}: {'x' * 8000}" for n in range(80)]
 TEXTS = ("1,234,", "I will see ", "let me see ", "can you see ", "leave a message ", "tone ")
 
@@ -90,6 +91,10 @@ class Attacker:
 
     async def large_bodies(self) -> None:
         await self.post(TOKEN_PATH, CONTAINERS)
+
+    async def chunks_of_a_byte(self) -> None:
+        head = self.head("POST /v1/process/audio", "Transfer-Encoding: chunked")
+        await self.send(head, SMALL_CHUNKS, whole=False)
 
     async def silent_heads(self) -> None:
         await self.send("POST /v1/process/text HTTP/1.1\r\nHost: loc", whole=False)
@@ -163,7 +168,8 @@ class Attacker:
 def attacks_of(attacker: Attacker) -> Sequence[Callable[[], Awaitable[object]]]:
     return [
         attacker.refused_heads, attacker.inflating_bodies, attacker.large_bodies,
-        attacker.silent_heads, attacker.trickling_lines, attacker.silent_connections,
+        attacker.chunks_of_a_byte, attacker.silent_heads, attacker.trickling_lines,
+        attacker.silent_connections,
         attacker.malformed_heads, attacker.wrong_secrets, attacker.bad_json,
         attacker.unread_answers, attacker.half_uploads, attacker.half_management_calls,
         attacker.records_that_break_lists, attacker.many_containers, attacker.slow_texts,

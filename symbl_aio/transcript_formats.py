@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 from math import isfinite
 from typing import Final
 
@@ -75,8 +76,8 @@ def to_webvtt(messages: Iterable[Message], *, speakers: bool = True) -> str:
     """Return WebVTT subtitles, one for each message, the speaker as its voice."""
     cues = ["WEBVTT\n"]
     for message, start, end in positions(list(messages)):
-        text = _escape_html(_one_line(message.text))
-        if speakers and (name := _escape_html(speaker_name(message.sender))):
+        text = escape(_one_line(message.text), quote=False)
+        if speakers and (name := escape(speaker_name(message.sender), quote=False)):
             text = f"<v {name}>{text}"
         cues.append(f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n")
     return "\n".join(cues)
@@ -142,10 +143,6 @@ def _line(message: Message, speakers: bool) -> str:
 
 def _escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text)
-
-
-def _escape_html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _clock(milliseconds: int, point: str) -> str:

@@ -84,9 +84,20 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
 # recordings that an upload would refuse. Both that survive a crash send one at a time while the
 # server answers nothing usable. An observer's error is one thing to a client and to a worker, and
-# a wrong observer is one to a client and to a service.
+# a wrong observer is one to a client and to a service. ``doctor`` reports the proxy and the
+# certificates that the client itself takes.
 SHARED = {
-    "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media", "models"),
+    "cli": (
+        "_fields",
+        "_io.proxy_and_tls",
+        "_media",
+        "_outage",
+        "_private_files",
+        "_proxies",
+        "_threads",
+        "media",
+        "models",
+    ),
     "contrib": (
         "_callback_checks",
         "_charsets",

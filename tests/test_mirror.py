@@ -46,7 +46,6 @@ COVERED_BY = {
     "cli/upload/command.py": "tests/cli/upload/test_action.py",
     "cli/upload/fingerprint.py": "tests/cli/upload/test_action.py",
     "cli/upload/ledger_file.py": "tests/cli/upload/test_ledger.py",
-    "cli/upload/moved_files.py": "tests/cli/upload/test_action.py",
     "cli/upload/outcomes.py": "tests/cli/upload/test_action.py",
     "cli/upload/dry_run.py": "tests/cli/upload/test_action.py",
     "cli/upload/run.py": "tests/cli/upload/test_action.py",

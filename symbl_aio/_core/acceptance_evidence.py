@@ -48,14 +48,14 @@ def is_covered_by_concatenation(ours: str, others: Sequence[str]) -> bool:
     beginning: dict[str, list[str]] = {}
     ending: dict[str, list[str]] = {}
     for other in others:
-        if other.strip():
-            beginning.setdefault(other.split(" ", 2)[1], []).append(other)
-            ending.setdefault(other.rsplit(" ", 2)[1], []).append(other)
-    spelled = ours.split(" ")[1:-1]
-    at, reached = 0, {0}
-    for before, word in pairwise(["", *spelled]):
+        beginning.setdefault(other.split(" ", 2)[1], []).append(other)
+        ending.setdefault(other.rsplit(" ", 2)[1], []).append(other)
+    at = 0
+    reached: set[int] = set()
+    for before, word in pairwise(ours.split()):
         # ``at`` is the space before ``word``: can all before it be the end of a row?
-        if at and any(other.endswith(ours[: at + 1]) for other in ending.get(before, ())):
+        at += 1 + len(before)
+        if any(other.endswith(ours[: at + 1]) for other in ending.get(before, ())):
             reached.add(at)
         if at in reached:
             rest = ours[at:]
@@ -64,7 +64,6 @@ def is_covered_by_concatenation(ours: str, others: Sequence[str]) -> bool:
                     return True
                 if rest.startswith(other):
                     reached.add(at + len(other) - 1)
-        at += 1 + len(word)
     return False
 
 

@@ -195,17 +195,17 @@ class Lanes:
         """Bring the turns, and the list of lanes, in line with one lane's state."""
         if lane.waiting and not lane.holders:
             self._turns.setdefault(lane.name, lane)
-            head = lane.head()
+            head = next(iter(lane.waiting))
             # Also another one than before, when that was discarded.
-            if head is not None and head != lane.announced:
+            if head != lane.announced:
                 lane.announced = head
                 self.newly_ready.append(head)
         else:
             lane.announced = None
             self._turns.pop(lane.name, None)
-            if not lane.waiting and not lane.holders and lane.halted is None:
+            if not lane.holders and lane.halted is None:
                 self._lanes.pop(lane.name, None)
-                if not (self._lanes or self._lane_of):
+                if not self._lanes:
                     # An empty dict keeps the room of its fullest hour, until it is cleared.
                     for emptied in (self._lanes, self._lane_of, self._turns):
                         emptied.clear()

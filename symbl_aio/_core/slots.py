@@ -38,8 +38,9 @@ class JobSlots:
         self._unseen: set[str] = set()
         self._probe: str | None = None
         self._pause = 0.0
-        self._refused_at: float | None = None
-        self._probe_at = 0.0
+        self._refused_at = 0.0
+        self._probe_at: float | None = None
+        """When the next probe may start; ``None`` before the first refusal."""
         self._blocked = False
 
     @property
@@ -57,49 +58,34 @@ class JobSlots:
         occupied = len(self._starting) + len(self._jobs)
         if not self._blocked and occupied < self.limit:
             return Permission.YES
-        if (
-            self._refused_at is not None
-            and self._probe is None
-            and occupied < self._most
-            and now >= self._probe_at
-        ):
-            return Permission.PROBE
-        return Permission.NO
+        at = self.wakes_at()
+        return Permission.NO if at is None or now < at else Permission.PROBE
 
     def wakes_at(self) -> float | None:
         """Return when a probe may start, perhaps long ago; ``None`` if only events help."""
-        waits = self._refused_at is not None and self._probe is None and self.occupied < self._most
-        return self._probe_at if waits else None
+        return self._probe_at if self._probe is None and self.occupied < self._most else None
 
     def start(self, key: str, now: float) -> None:
         """Reserve a slot, before the first byte goes out."""
-        # Without a refusal there are no probes.
-        if self._refused_at is not None and self.may_start(now) is Permission.PROBE:
+        if self._probe_at is not None and self.may_start(now) is Permission.PROBE:
             self._probe = key
         self._starting[key] = now
 
-    def accept(self, key: str, job_id: str, now: float, *, more_waiting: bool) -> None:
+    def accept(self, key: str, job_id: str, *, more_waiting: bool) -> None:
         """Turn a reserved slot into a job's."""
-        was_probe, began = self._end_start(key, now)
         self._jobs.add(job_id)
-        # Unless another start was refused meanwhile: that is the newer news.
-        if was_probe and self._refused_at is not None and began > self._refused_at:
+        if self._end_start(key):
             self._pause = 0.0
-            self._probe_at = now
-            self._blocked = False
-        elif more_waiting and self._refused_at is None:
+        elif more_waiting and self._probe_at is None:
             self.limit += 1
         self._allow_beyond(len(self._jobs))
 
     def refuse(self, key: str, now: float, *, retry_after: float | None = None) -> None:
         """Record a 429: the account is full. ``retry_after``: seconds, if the server named any."""
-        was_probe, began = self._end_start(key, now)
         self.limit = min(self._most, max(1, len(self._jobs)))
-        # Starts that were on their way when an earlier one was refused add nothing new; and
-        # one that took the place of a job of ours came too late, which is no reason to back off
+        # One that took the place of a job of ours came too late, which is no reason to back off
         # further: jobs may be accepted in between for hours.
-        is_news = was_probe and self._refused_at is not None and began > self._refused_at
-        pause = self._pause * 2 if is_news else self._pause
+        pause = self._pause * 2 if self._end_start(key) else self._pause
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause, retry_after or 0.0))
         self._refused_at = now
         self._probe_at = now + self._pause
@@ -107,13 +93,12 @@ class JobSlots:
 
     def free(self, key: str) -> None:
         """Release the slot of a start that failed or is ambiguous."""
-        self._end_start(key, 0.0)
+        self._end_start(key)
 
     def adopt(self, job_id: str) -> None:
         """Count a job that an earlier client, or process, submitted."""
-        if job_id not in self._jobs:
-            self._jobs.add(job_id)
-            self._unseen.add(job_id)
+        self._jobs.add(job_id)
+        self._unseen.add(job_id)
 
     def see(self, job_id: str) -> bool:
         """Record that an adopted job is indeed unfinished, so that the account allows as many.
@@ -140,15 +125,19 @@ class JobSlots:
         Otherwise work that comes one by one, after the last acceptance or after a restart,
         would wait for the end of a job that takes an hour.
         """
-        room = 1 if self._refused_at is None else 0
+        room = 1 if self._probe_at is None else 0
         self.limit = min(self._most, max(self.limit, running + room))
 
-    def _end_start(self, key: str, now: float) -> tuple[bool, float]:
-        """Forget a start. Returns whether it was the probe, and when it began."""
-        was_probe = self._probe == key
-        if was_probe:
-            self._probe = None
-        return was_probe, self._starting.pop(key, now)
+    def _end_start(self, key: str) -> bool:
+        """Forget a start. Returns whether it was a probe, and none was refused since it began.
+
+        Starts that were on their way when another one was refused add nothing new.
+        """
+        began = self._starting.pop(key, 0.0)
+        if key != self._probe:
+            return False
+        self._probe = None
+        return began > self._refused_at
 
 
 class SlotDeadlines:
@@ -167,7 +156,7 @@ class SlotDeadlines:
 
     def wait(self, key: str, now: float) -> None:
         """Record that a submission waits for a slot, for the first time or again."""
-        if self.seconds is not None and key not in self._waiting:
+        if self.seconds is not None:
             deadline = self._deadlines.setdefault(key, now + self.seconds)
             self._waiting.add(key)
             heappush(self._heap, (deadline, key))

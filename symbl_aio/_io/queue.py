@@ -259,7 +259,7 @@ class SubmissionQueue:
     def accept(self, pending: PendingSubmission, job_id: str, conversation_id: str) -> None:
         """Pass the slot, and perhaps the lane, to the job until it ends."""
         key = pending.key
-        self.slots.accept(key, job_id, monotonic(), more_waiting=self.lanes.waiting > 0)
+        self.slots.accept(key, job_id, more_waiting=self.lanes.waiting > 0)
         if not pending.is_append:
             self.lanes.rename(provisional_lane(key), conversation_id)
         if self._policy.advance_on == "accepted":

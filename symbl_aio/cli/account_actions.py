@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+
+from attrs import fields
 
 from symbl_aio import ConfigurationError, GroupDraft, SymblClient, SymblError, TrackerDraft
 from symbl_aio._threads import in_a_thread
@@ -17,32 +19,19 @@ from symbl_aio.cli.safe_streams import stdin
 from symbl_aio.cli.show_rows import Rows
 from symbl_aio.cli.sources import STDIN
 from symbl_aio.cli.upload.output_files import formats_of, write_atomically, written_from
+from symbl_aio.models.base import wire_name
 
 if TYPE_CHECKING:
     from symbl_aio import ConversationInfo
 
-T = TypeVar("T")
+T = TypeVar("T", bound=TrackerDraft | GroupDraft)
 
 Kind: TypeAlias = Literal["trackers", "groups"]
 
-DRAFTS: Final[Mapping[Kind, tuple[Callable[..., Any], Mapping[str, str]]]] = {
-    "trackers": (
-        TrackerDraft,
-        {
-            "name": "name",
-            "vocabulary": "vocabulary",
-            "description": "description",
-            "categories": "categories",
-            "languages": "languages",
-            "excludeVocabulary": "exclude_vocabulary",
-        },
-    ),
-    "groups": (
-        GroupDraft,
-        {"name": "name", "criteria": "criteria", "description": "description"},
-    ),
+DRAFTS: Final[Mapping[Kind, type[TrackerDraft | GroupDraft]]] = {
+    "trackers": TrackerDraft,
+    "groups": GroupDraft,
 }
-"""What a draft is made of, and the names of its fields by those of the API."""
 
 _OF_SERVER: Final = ("id", "createdOn", "updatedOn")
 """Fields that the API adds in its answers; a file that was made from one may have them."""
@@ -154,7 +143,7 @@ async def list_groups(client: SymblClient, rows: Rows) -> int:
 
 async def create(client: SymblClient, rows: Rows, *, kind: Kind, file: str) -> int:
     """Create the trackers or groups of a file that do not exist yet, by name."""
-    drafts = await in_a_thread(partial(read_drafts, file, *DRAFTS[kind]))
+    drafts = await in_a_thread(partial(read_drafts, file, DRAFTS[kind]))
     stored: Any = client.trackers if kind == "trackers" else client.groups
     existing = {one.name for one in await stored.list()}
     for draft in drafts:
@@ -167,12 +156,11 @@ async def create(client: SymblClient, rows: Rows, *, kind: Kind, file: str) -> i
     return _code(rows)
 
 
-def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> list[T]:
+def read_drafts(path: str, kind: type[T]) -> list[T]:
     """Read a list of drafts from YAML or JSON; all of them are checked before any is created.
 
-    The lines that a list with ``--json`` prints are read, too. ``names``: the names in the file,
-    which are the API's, and those of the fields. Blocks.
-    Raises ``ConfigurationError`` that names the entry.
+    The lines that a list with ``--json`` prints are read, too: the names in the file are the
+    API's. Blocks. Raises ``ConfigurationError`` that names the entry.
     """
     try:
         text = _read_stdin() if path == STDIN else Path(path).read_text("utf-8-sig")
@@ -185,7 +173,7 @@ def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> 
     if isinstance(found, dict) and len(found) == 1:
         (found,) = found.values()  # {"trackers": [...]}, as the API answers
     entries: list[Any] = found if isinstance(found, list) else [found]
-    return [_draft(number, entry, make, names) for number, entry in enumerate(entries, 1)]
+    return [_draft(number, entry, kind) for number, entry in enumerate(entries, 1)]
 
 
 def _read_stdin() -> str:
@@ -193,25 +181,20 @@ def _read_stdin() -> str:
     return "" if stream is None else stream.read().decode("utf-8-sig")
 
 
-def _draft(number: int, entry: Any, make: Callable[..., T], names: Mapping[str, str]) -> T:
+def _draft(number: int, entry: Any, kind: type[T]) -> T:
+    names = {wire_name(field.name): field.name for field in fields(kind)}
+    known = ", ".join(names)
     if not isinstance(entry, dict):
-        raise ConfigurationError(f"entry {number} is not an object with {_list(names)}")
+        raise ConfigurationError(f"entry {number} is not an object with {known}")
     unknown = [str(name) for name in entry if name not in names and name not in _OF_SERVER]
     if unknown:
-        raise ConfigurationError(
-            f"entry {number} has {', '.join(unknown)}; the API knows {_list(names)}"
-        )
-    fields = {names[name]: value for name, value in entry.items() if name in names}
+        raise ConfigurationError(f"entry {number} has {', '.join(unknown)}; the API knows {known}")
     try:
-        return make(**fields)
+        return kind(**{names[name]: value for name, value in entry.items() if name in names})
     except ConfigurationError as error:
         raise ConfigurationError(f"entry {number}: {error}") from None
     except TypeError:
-        raise ConfigurationError(f"entry {number} lacks one of {_list(names)}") from None
-
-
-def _list(names: Collection[str]) -> str:
-    return ", ".join(names)
+        raise ConfigurationError(f"entry {number} lacks one of {known}") from None
 
 
 def _parsed(path: str, text: str) -> Any:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import click
 
-from symbl_aio.cli.outbox_commands import allow_http, as_json, base_url
 from symbl_aio.cli.runner import config, config_path, run
+from symbl_aio.cli.shared_options import Command, formats, of_client
 from symbl_aio.cli.show_rows import Rows
-
-Command: TypeAlias = Callable[..., Any]
-
 
 _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -32,11 +29,6 @@ def moment(context: click.Context, option: click.Parameter, text: str | None) ->
         raise click.BadParameter(
             f"{text!r} is neither a date such as 2026-01-31 nor an age such as 30d"
         ) from None
-
-
-def of_account(command: Command) -> Command:
-    """Add the options of all commands about an account."""
-    return as_json(base_url(allow_http(command)))
 
 
 def _run(
@@ -70,7 +62,7 @@ def _run(
 @click.option("--filter", "rsql", metavar="RSQL", help="As conversation.metadata.agentId==ann.")
 @click.option("--group", metavar="ID", help="Of this group of conversations.")
 @click.option("--limit", type=click.IntRange(1), metavar="NUMBER", help="At most so many.")
-@of_account
+@of_client
 def conversations(as_json: bool, **options: Any) -> None:
     """List conversations, the newest first: id, start, length and name.
 
@@ -88,13 +80,8 @@ def conversations(as_json: bool, **options: Any) -> None:
     metavar="DIR",
     help="Write CONVERSATION.FORMAT into DIR; one conversation in one format may go to stdout.",
 )
-@click.option(
-    "--format",
-    "formats",
-    metavar="LIST",
-    help="Of json,srt,vtt,md,txt,html; all but html without it.",
-)
-@of_account
+@formats
+@of_client
 def export(ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Write conversations as JSON, subtitles and text. - stands for ids on standard input."""
     _run("export_conversations", as_json, ids=ids, **options)
@@ -114,7 +101,7 @@ def creating(fields: str) -> Callable[[Command], Command]:
 
 @click.command()
 @creating("name and vocabulary")
-@of_account
+@of_client
 def trackers(as_json: bool, file: str | None, **options: Any) -> None:
     """List the account's trackers, or create some."""
     if file is None:
@@ -124,7 +111,7 @@ def trackers(as_json: bool, file: str | None, **options: Any) -> None:
 
 @click.command()
 @creating("name, criteria and description")
-@of_account
+@of_client
 def groups(as_json: bool, file: str | None, **options: Any) -> None:
     """List the account's groups of conversations, or create some."""
     if file is None:
@@ -133,7 +120,7 @@ def groups(as_json: bool, file: str | None, **options: Any) -> None:
 
 
 @click.command()
-@of_account
+@of_client
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, base_url: str | None, allow_http: bool) -> None:
     """Check this machine, the configuration, the way to the host and the account.

@@ -22,6 +22,7 @@ from symbl_aio.cli.listen_command import listen
 from symbl_aio.cli.report_command import report
 from symbl_aio.cli.runner import config, console_on, run, show_for, use_profile
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
+from symbl_aio.cli.shared_options import Command, language, of_client
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
 from symbl_aio.cli.upload.command import settle, upload
 
@@ -39,7 +40,6 @@ EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {text}" for code, text i
 
 no_wait = click.option("--no-wait", is_flag=True, help="Return once accepted; print the tokens.")
 conversation_name = click.option("--name", metavar="TEXT", help="Name of the conversation.")
-language = click.option("--language", metavar="CODE", help="Language spoken, such as en-US.")
 kind = click.option(
     "--kind",
     type=click.Choice(["audio", "video"]),
@@ -54,12 +54,7 @@ unsent = click.option(
 )
 
 
-def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of all commands with a client."""
-    return outbox_commands.as_json(outbox_commands.base_url(outbox_commands.allow_http(command)))
-
-
-def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
+def of_media(command: Command) -> Command:
     """Add the options of all commands with recordings."""
     command = files(unsent(conversation_name(language(kind(no_wait(of_client(command)))))))
     # Each decorator puts its option before those that the command has already.

@@ -12,6 +12,7 @@ from typing import Literal
 from attrs import frozen
 from rich import text
 from rich.console import Console
+from rich.filesize import decimal
 
 from symbl_aio import (
     Config,
@@ -26,7 +27,7 @@ from symbl_aio import (
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.follow_jobs import watch
 from symbl_aio.cli.safe_streams import clean
-from symbl_aio.cli.show_terminal import Screen, size, spoken
+from symbl_aio.cli.show_terminal import Screen, spoken
 from symbl_aio.cli.sources import labels
 from symbl_aio.server import LocalServer
 
@@ -150,7 +151,7 @@ def _print_order(console: Console, server: LocalServer, labels_by_job: Mapping[s
         label = labels_by_job.get(received.job_id or "", "refused")
         _print(
             console,
-            f"{number}. {label}: {received.method} {received.path}, {size(received.size)}",
+            f"{number}. {label}: {received.method} {received.path}, {decimal(received.size)}",
         )
 
 

@@ -16,7 +16,6 @@ import sqlite3
 import ssl
 import stat
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -40,6 +39,7 @@ from symbl_aio import (
     Timeouts,
     __version__,
 )
+from symbl_aio._io.proxy_and_tls import proxy_for, trusted
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.config_file import Loaded, settings, variable
 from symbl_aio.cli.exit_codes import FAULT, OK, UNREACHABLE, USAGE, code_of, describe, most_severe
@@ -48,6 +48,7 @@ from symbl_aio.cli.upload.ledger import seen_in
 from symbl_aio.cli.upload.ledger_file import LedgerError
 
 if TYPE_CHECKING:
+    from symbl_aio._proxies import Proxy
     from symbl_aio.cli.show_rows import Rows
 
 _OLDEST_SQLITE: Final = (3, 35)
@@ -103,12 +104,15 @@ async def _findings(loaded: Loaded, config: Callable[[], Config]) -> AsyncIterat
         yield finding
     try:
         wanted = config()
+        # The way of the client itself: its rules are not those of urllib.
+        proxy = proxy_for(wanted, wanted.base_url)
+        trust = trusted(wanted, wanted.base_url)
     except ConfigurationError as error:
         yield Finding("settings", "wrong", str(error), "change the setting that it names", USAGE)
     else:
         yield await in_a_thread(partial(_job_limit, wanted))
         reachable = True
-        async for finding in _network(wanted):
+        async for finding in _network(wanted, proxy, trust):
             reachable = reachable and finding.status != "wrong"
             yield finding
         if reachable:
@@ -206,13 +210,14 @@ def _recognition() -> Finding:
 # The way to the host
 
 
-async def _network(config: Config) -> AsyncIterator[Finding]:
+async def _network(
+    config: Config, proxy: Proxy | None, trust: ssl.SSLContext | bool
+) -> AsyncIterator[Finding]:
     parts = urlsplit(config.base_url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    proxy = _proxy(config, host)
     yield Finding("host", "ok", config.base_url)
     if proxy is not None:
-        yield Finding("proxy", "ok", f"{proxy}, which resolves the host")
+        yield Finding("proxy", "ok", f"{urlsplit(proxy.url).netloc}, which resolves the host")
         return
     yield Finding("proxy", "ok", "none for this host")
     loop = asyncio.get_running_loop()
@@ -224,34 +229,13 @@ async def _network(config: Config) -> AsyncIterator[Finding]:
         return
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
     yield Finding("DNS", "ok", f"{host}: {', '.join(addresses[:4])}")
-    yield await _connection(config, parts.scheme == "https", host, port)
+    yield await _connection(trust if parts.scheme == "https" else None, host, port)
 
 
-def _proxy(config: Config, host: str) -> str | None:
-    """Return host and port of the proxy that applies, without its user and password."""
-    url = config.proxy
-    if url is None and config.trust_env and not urllib.request.proxy_bypass(host):
-        proxies = urllib.request.getproxies()
-        url = proxies.get(urlsplit(config.base_url).scheme) or proxies.get("all")
-    loopback = host == "localhost" or host.startswith("127.") or host == "::1"
-    if url is None or (config.proxy is None and loopback):
-        return None
-    return urlsplit(url).netloc.rpartition("@")[2] or url
-
-
-async def _connection(config: Config, tls: bool, host: str, port: int) -> Finding:
-    context = None
-    if tls:
-        ca_file = None if config.ca_file is None else os.fspath(config.ca_file)
-        try:
-            context = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:  # of the file, or what OpenSSL finds in it
-            why = "no usable certificate" if isinstance(error, ssl.SSLError) else error.strerror
-            remedy = "name a readable file of CA certificates (PEM) with SYMBL_CA_FILE"
-            return Finding("TLS", "wrong", f"{ca_file}: {why}", remedy, USAGE)
+async def _connection(tls: ssl.SSLContext | bool | None, host: str, port: int) -> Finding:
     try:
         async with asyncio.timeout(_PATIENCE):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
+            _, writer = await asyncio.open_connection(host, port, ssl=tls)
     except ssl.SSLCertVerificationError as error:
         return Finding(
             "TLS",
@@ -268,7 +252,7 @@ async def _connection(config: Config, tls: bool, host: str, port: int) -> Findin
     certificate = writer.get_extra_info("peercert") or {}
     version = writer.get_extra_info("ssl_object")
     writer.close()
-    if not tls:
+    if tls is None:
         return Finding("TLS", "ok", "not used: plain http")
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
     days = (ends - datetime.now(UTC)).days

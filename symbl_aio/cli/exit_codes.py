@@ -15,14 +15,11 @@ from symbl_aio import (
     ConfigurationError,
     DecodeError,
     FileChangedError,
-    JobError,
     JobFailedError,
-    JobLostError,
     MediaRejectedError,
     NotFoundError,
     StreamRefusedError,
     TransportError,
-    UploadError,
 )
 
 OK: Final = 0
@@ -61,16 +58,12 @@ _MOST_SEVERE_FIRST: Final = (
 _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (AmbiguousSubmissionError, AMBIGUOUS),
     (JobFailedError, JOB_FAILED),
-    (JobLostError, UNREACHABLE),
-    (JobError, UNREACHABLE),
     (ConfigurationError, USAGE),
     (MediaRejectedError, USAGE),
     (FileChangedError, USAGE),
     (AuthenticationError, USAGE),
-    (UploadError, UNREACHABLE),
     (UnicodeError, USAGE),
     (PermissionError, USAGE),
-    (TransportError, UNREACHABLE),
     (APIError, REFUSED),
     (DecodeError, REFUSED),
     (StreamRefusedError, REFUSED),
@@ -126,7 +119,8 @@ def code_of(error: BaseException) -> int:
         return code_of(error.cause)
     if isinstance(error, OSError) and error.filename is not None:
         return USAGE  # a file; errors of connections name none
-    # The default is for errors of timing: the client closed, or the database is away.
+    # The default is for all that was out of reach: a host, a database, a job that cannot be
+    # followed, an upload that did not go on, a client that closed.
     return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from symbl_aio.cli import outbox_commands
 from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.shared_options import language, of_client
 
 
 @click.command()
@@ -22,10 +22,8 @@ from symbl_aio.cli.runner import config, run, show_for
 )
 @click.option("--title", metavar="TEXT", help="Title of the conversation.")
 @click.option("--speaker", metavar="NAME", help="Name of the speaker.")
-@click.option("--language", metavar="CODE", help="Language spoken, such as en-US.")
-@outbox_commands.as_json
-@outbox_commands.base_url
-@outbox_commands.allow_http
+@language
+@of_client
 def listen(
     file: str,
     realtime: bool,

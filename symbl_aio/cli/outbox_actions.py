@@ -12,7 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
@@ -154,82 +154,39 @@ async def list_items(
 
 
 @_with_outbox
-async def retry(
+async def decide(
     show: Show,
     outbox: durable.Outbox,
     *,
+    decision: Literal["retry", "discard", "resolve"],
     keys: Sequence[str],
     conditions: Mapping[str, Any],
-    dry_run: bool,
+    **arguments: Any,
 ) -> int:
-    """Requeue items; an item that is refused stops no other."""
-    decided = await outbox.retry(_selection(keys, conditions), dry_run=dry_run)
-    return _show_decided(show, decided, summary=not keys)
-
-
-@_with_outbox
-async def discard(
-    show: Show,
-    outbox: durable.Outbox,
-    *,
-    keys: Sequence[str],
-    conditions: Mapping[str, Any],
-    dry_run: bool,
-) -> int:
-    """Discard items; an item that is refused stops no other."""
-    decided = await outbox.discard(_selection(keys, conditions), dry_run=dry_run)
-    return _show_decided(show, decided, summary=not keys)
-
-
-@_with_outbox
-async def resolve(
-    show: Show,
-    outbox: durable.Outbox,
-    *,
-    keys: Sequence[str],
-    conditions: Mapping[str, Any],
-    accepted: bool,
-    conversation_id: str | None,
-    job_id: str | None,
-    dry_run: bool,
-) -> int:
-    """Record whether ambiguous items were accepted."""
-    if conversation_id is None and job_id is None:
-        which = _selection(keys, conditions)
-        decided = await outbox.resolve(which, accepted=accepted, dry_run=dry_run)
-        return _show_decided(show, decided, summary=not keys)
-    (key,) = keys
-    try:
-        item = await outbox.resolve(
-            key,
-            accepted=accepted,
-            conversation_id=conversation_id,
-            job_id=job_id,
-            dry_run=dry_run,
-        )
-    except NotFoundError:  # its exit code is that of an error of the server
-        raise ConfigurationError(f"there is no item {key!r}") from None
-    show.item(item)
-    return OK
-
-
-def _selection(
-    keys: Sequence[str], conditions: Mapping[str, Any]
-) -> list[str] | durable.ItemFilter:
+    """Decide about items by this method of the outbox; one that is refused stops no other."""
     if keys:
-        return list(keys)
-    states = [durable.ItemState(state) for state in conditions.get("state", ())]
-    return durable.ItemFilter(**{**conditions, "state": states or None})
-
-
-def _show_decided(show: Show, decided: durable.Decided, *, summary: bool) -> int:
+        which: list[str] | durable.ItemFilter = list(keys)
+    else:
+        states = [durable.ItemState(state) for state in conditions.get("state", ())]
+        which = durable.ItemFilter(**{**conditions, "state": states or None})
+    decided: durable.Decided = await getattr(outbox, decision)(which, **arguments)
     for why in decided.refused.values():
         show.error(why)
     for item in decided.items:
         show.item(item)
-    if decided.dry_run or summary:
+    if decided.dry_run or not keys:
         show.decided(decided)
     return USAGE if decided.refused else OK
+
+
+@_with_outbox
+async def resolve_one(show: Show, outbox: durable.Outbox, *, key: str, **arguments: Any) -> int:
+    """Record what became of one ambiguous item, with the ids that the server gave it."""
+    try:
+        show.item(await outbox.resolve(key, **arguments))
+    except NotFoundError:  # its exit code is that of an error of the server
+        raise ConfigurationError(f"there is no item {key!r}") from None
+    return OK
 
 
 @_with_outbox

@@ -7,14 +7,13 @@ command runs, and not for help or for the commands of the client.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import click
 from click.core import ParameterSource
 
 from symbl_aio.cli.runner import FiniteRange, run, show_for
-
-Command: TypeAlias = Callable[..., Any]
+from symbl_aio.cli.shared_options import Command, allow_http, as_json, base_url
 
 # Copies of the defaults in ``durable``, whose import takes a second; a test compares them.
 SCHEMA: Final = "symbl_aio"
@@ -72,14 +71,6 @@ queue = click.option(
     default=QUEUE,
     show_default=True,
     help="Of the account, where several share a PostgreSQL database.",
-)
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
-base_url = click.option("--base-url", metavar="URL", help="Origin of the API.  [SYMBL_BASE_URL]")
-allow_http = click.option(
-    "--allow-http",
-    is_flag=True,
-    envvar="SYMBL_ALLOW_HTTP",
-    help="Allow plain http to other machines.  [SYMBL_ALLOW_HTTP=1]",
 )
 
 
@@ -197,7 +188,7 @@ def jobs(as_json: bool, **options: Any) -> None:
     _run("list_items", as_json, **options)
 
 
-def of_decision(command: Callable[..., Any]) -> Callable[..., Any]:
+def of_decision(command: Command) -> Command:
     """Add the options that choose the items of a decision: by key, or by conditions."""
     # Each decorator puts its option before those that the command has already.
     for option in reversed(_CHOICE):
@@ -272,7 +263,7 @@ def resolve(as_json: bool, accepted: bool | None, **options: Any) -> None:
     _decide("resolve", as_json, options, accepted=accepted)
 
 
-def _decide(action: str, as_json: bool, options: dict[str, Any], **arguments: Any) -> NoReturn:
+def _decide(decision: str, as_json: bool, options: dict[str, Any], **arguments: Any) -> NoReturn:
     """Run a decision about the items that ``options`` choose: KEYs, conditions, or all.
 
     A decision cannot be undone, so without a choice it is a ``UsageError``.
@@ -284,9 +275,13 @@ def _decide(action: str, as_json: bool, options: dict[str, Any], **arguments: An
         raise click.UsageError(
             "Give KEYs; or what they have in common, such as --state; or --all. One of these."
         )
-    if len(keys) != 1 and (options.get("conversation_id") or options.get("job_id")):
-        raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
-    _run(action, as_json, keys=keys, conditions=conditions, **options, **arguments)
+    arguments |= options
+    ids = {name: arguments.pop(name, None) for name in ("conversation_id", "job_id")}
+    if ids != {"conversation_id": None, "job_id": None}:
+        if len(keys) != 1:
+            raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
+        _run("resolve_one", as_json, key=keys[0], **ids, **arguments)
+    _run("decide", as_json, decision=decision, keys=keys, conditions=conditions, **arguments)
 
 
 @click.group()

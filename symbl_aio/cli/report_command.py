@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from symbl_aio.cli import outbox_commands
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.shared_options import of_client
 
 if TYPE_CHECKING:
     from symbl_aio import Everything
@@ -41,9 +41,7 @@ _STORED: Final = ".json"
     help="The recording of a conversation, for a player; once for each, in their order.",
 )
 @click.option("--title", metavar="TEXT", help="Of the page; else that of the conversation.")
-@outbox_commands.as_json
-@outbox_commands.base_url
-@outbox_commands.allow_http
+@of_client
 def report(
     conversations: tuple[str, ...],
     output: Path,

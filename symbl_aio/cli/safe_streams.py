@@ -191,6 +191,11 @@ class Output:
             except (OSError, ValueError) as error:
                 self._break(error)
 
+    def line(self, text: str) -> None:
+        """Write a line, and flush it."""
+        self.write(text + "\n")
+        self.flush()
+
     def push(self) -> None:
         """Begin to write what is buffered, as ``flush`` does, without a wait for the reader."""
         if isinstance(self._stream, Writer):

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import click
 from click.core import ParameterSource
 
-from symbl_aio.cli import outbox_commands
 from symbl_aio.cli.runner import FiniteRange, run, show_for
+from symbl_aio.cli.shared_options import as_json
 
 Recognition: TypeAlias = Literal["auto", "off"]
 
@@ -157,7 +157,7 @@ def _warn_of_secret(
     metavar="GIB",
     help="The largest recording.",
 )
-@outbox_commands.as_json
+@as_json
 def serve(
     as_json: bool,
     new_app: str | None,

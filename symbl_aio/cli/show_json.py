@@ -99,7 +99,7 @@ class Lines:
 
     def _line(self, value: Mapping[str, object]) -> None:
         # ASCII by default, so the encoding of the stream does not matter.
-        _put(self._stream, json.dumps(models.as_json(value)))
+        self._stream.line(json.dumps(models.as_json(value)))
 
     def expect(self, sources: Sequence[str]) -> None:
         pass
@@ -111,7 +111,7 @@ class Lines:
         self._write("accepted", source=source, **_ids(job))
         if not followed and not self.written:
             command = shlex.join([*self._resumption.wait, shortened(job.token)])
-            _put(self._errors, clean(f"{command}    # {source}"))
+            self._errors.line(clean(f"{command}    # {source}"))
 
     def status(self, source: str, event: JobEvent) -> None:
         self._write(
@@ -151,7 +151,7 @@ class Lines:
             ],
         )
         for line in summary(running, ambiguous, unsent, self._resumption):
-            _put(self._errors, clean(line))
+            self._errors.line(clean(line))
 
     def messages(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -234,18 +234,13 @@ class Lines:
         self.ended(message)
 
     def ended(self, message: str, brief: str | None = None) -> None:
-        _put(self._errors, clean(f"symbl-aio: {message}"))
+        self._errors.line(clean(f"symbl-aio: {message}"))
 
     async def read(self) -> None:
         await self._stream.read()
 
     def close(self) -> None:
         pass
-
-
-def _put(stream: Output, line: str) -> None:
-    stream.write(line + "\n")
-    stream.flush()
 
 
 def _ids(job: Job) -> dict[str, object]:

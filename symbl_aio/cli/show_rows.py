@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from symbl_aio import models
 from symbl_aio.cli.safe_streams import clean, stderr, stdout
@@ -19,8 +19,8 @@ class Rows:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._out: Any = stdout()
-        self._errors: Any = stderr()
+        self._out = stdout()
+        self._errors = stderr()
         self._waiting: list[Sequence[str]] = []
         self._widths: list[int] | None = None
 
@@ -32,7 +32,7 @@ class Rows:
     def row(self, value: Mapping[str, object], cells: Sequence[str]) -> None:
         """Print one: ``value`` for machines, ``cells`` for people."""
         if self._as_json:
-            self._put(self._out, json.dumps(models.as_json(value)))
+            self._out.line(json.dumps(models.as_json(value)))
             return
         shown = [clean(cell) for cell in cells]
         if self._widths is not None:
@@ -55,12 +55,12 @@ class Rows:
     def note(self, text: str) -> None:
         """Print a remark for a person, on stderr."""
         self._print_waiting()
-        self._put(self._errors, clean(text))
+        self._errors.line(clean(text))
 
     def error(self, message: str) -> None:
         """Print why the command fails."""
         if self._as_json:
-            self._put(self._out, json.dumps({"event": "error", "message": message}))
+            self._out.line(json.dumps({"event": "error", "message": message}))
         self.note(f"symbl-aio: {message}")
 
     def close(self) -> None:
@@ -80,9 +80,4 @@ class Rows:
     def _line(self, cells: Sequence[str]) -> None:
         widths = self._widths or []
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
-        self._put(self._out, _GAP.join(padded).rstrip())
-
-    @staticmethod
-    def _put(stream: Any, line: str) -> None:
-        stream.write(line + "\n")
-        stream.flush()
+        self._out.line(_GAP.join(padded).rstrip())

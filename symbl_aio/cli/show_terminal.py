@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.text import Text
 
@@ -57,16 +58,6 @@ def is_allowed_at_once(base_url: str) -> bool:
     return True
 
 
-def size(count: int) -> str:
-    """Format a number of bytes for people: ``77.6 kB``."""
-    value, unit = float(count), "bytes"
-    for bigger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, bigger
-    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
-
-
 class Screen:
     """Prints the events of a command for a person. Without a terminal: no bars, no colours."""
 
@@ -93,14 +84,14 @@ class Screen:
 
     def upload(self, source: str, sent: int, total: int) -> None:
         self._sizes[source] = total
-        state = f"uploading  {size(sent)} of {size(total)}"
+        state = f"uploading  {decimal(sent)} of {decimal(total)}"
         self._bars.set(source, clean(source), sent / total if total else 1.0, state)
 
     def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._accepted_at[source] = datetime.now(UTC)
         if source in self._sizes:
             drawn = f"{bar(self._console)} " if self._console.is_terminal else ""
-            self._line(source, "uploaded", f"{drawn}{size(self._sizes.pop(source))}")
+            self._line(source, "uploaded", f"{drawn}{decimal(self._sizes.pop(source))}")
         self._bars.set_state(source, "accepted")
         self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
         if not followed:

@@ -29,6 +29,7 @@ from symbl_aio import (
     Video,
     recording_of,
 )
+from symbl_aio._callback_checks import is_own_cancellation
 from symbl_aio.contrib.form_parser import SHAPE, Form, boundary_of
 
 _HEAD_BYTES: Final = 4096
@@ -164,7 +165,7 @@ class Incoming:
                 except (asyncio.CancelledError, BadUploadError, UploadStalledError) as error:
                     # With a key it may be the submission of another request, with its own body.
                     is_own = key is None or self._stream.is_read
-                    is_cancelled = isinstance(error, asyncio.CancelledError) and _is_cancelled()
+                    is_cancelled = is_own_cancellation(error)
                     if is_own and is_cancelled:
                         submission.cancel()
                     if is_own or is_cancelled:
@@ -236,11 +237,6 @@ async def _media(stream: RecordingStream, stall: float | None) -> Audio | Video:
     if not stream.size:
         raise BadUploadError(400, "the recording is empty")
     return recording_of(await stream.peek(stall), stream, size=stream.size)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def next_chunk(chunks: AsyncGenerator[bytes, None], stall: float | None) -> bytes | None:

@@ -37,6 +37,7 @@ from symbl_aio.live.settings import InsightType
 from symbl_aio.live.subscription import Subscription
 from symbl_aio.models import JSON
 from symbl_aio.models.base import Model, raw_field
+from symbl_aio.models.conversation import masked
 
 __all__ = ["Call", "CallEnded", "Pstn", "Sip", "SummaryEmail", "SummaryLink", "Telephony"]
 
@@ -123,17 +124,13 @@ class SummaryEmail:
     """When it is sent: at the start or at the end of the call."""
 
 
-def _masked(url: str) -> str:
-    return "'[secret]'" if url else "''"
-
-
 @frozen(kw_only=True)
 class SummaryLink(Model):
     """The link to a call's summary for one participant."""
 
     user: models.User = models.NOBODY
     """The participant."""
-    url: str = field(default="", repr=_masked)
+    url: str = field(default="", repr=masked)
     """The link, a secret: it needs no login."""
     raw: Mapping[str, JSON] = raw_field()
     """The JSON object that was decoded into this value."""

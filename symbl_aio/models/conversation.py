@@ -51,7 +51,8 @@ class Notice(Model):
     """The JSON object that was decoded into this value."""
 
 
-def _masked(url: str) -> str:
+def masked(url: str) -> str:
+    """Return the ``repr`` of a link that is a secret."""
     return "'[secret]'" if url else "''"
 
 
@@ -65,7 +66,7 @@ class Experience(Model):
 
     name: str | None = None
     """The kind of page, such as ``"verbose-text-summary"``."""
-    url: str = field(default="", repr=_masked)
+    url: str = field(default="", repr=masked)
     """The link to the page, a secret: it needs no login."""
     raw: Mapping[str, JSON] = raw_field()
     """The JSON object that was decoded into this value."""

@@ -108,8 +108,8 @@ class Question(Insight):
 
 
 @frozen(kw_only=True)
-class ActionItem(Insight):
-    """Something to be done ("Get action items" page)."""
+class _Task(Insight):
+    """The common part of action items and follow-ups."""
 
     assignee: User | None = None
     """The person who is to do it; ``None`` if unknown."""
@@ -119,6 +119,11 @@ class ActionItem(Insight):
     """Whether it is certain who does what; ``None`` if unknown."""
     phrases: tuple[Phrase, ...] = ()
     """The phrases that express it; only with ``detect_phrases``."""
+
+
+@frozen(kw_only=True)
+class ActionItem(_Task):
+    """Something to be done ("Get action items" page)."""
 
 
 @frozen(kw_only=True)
@@ -133,17 +138,8 @@ class ComprehensiveActionItem(ActionItem):
 
 
 @frozen(kw_only=True)
-class FollowUp(Insight):
+class FollowUp(_Task):
     """A meeting, call or message to come ("Get follow-ups" page), like an action item."""
-
-    assignee: User | None = None
-    """The person who is to do it; ``None`` if unknown."""
-    due_by: datetime | None = None
-    """The due time, UTC; ``None`` if the conversation names none."""
-    definitive: bool | None = None
-    """Whether it is certain who does what; ``None`` if unknown."""
-    phrases: tuple[Phrase, ...] = ()
-    """The phrases that express it; only with ``detect_phrases``."""
 
 
 @frozen(kw_only=True)

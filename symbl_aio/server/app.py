@@ -142,7 +142,8 @@ class App:
                     facts = _facts_of(request.method, request.path)
                     response = await self.guard(_NO_ROUTE, facts, request)
             status = response.status
-            if connection.kept > SMALL or waits_to_send(request):
+            is_last = self._connections.are_closing or connection.kept > SMALL
+            if is_last or waits_to_send(request):
                 response.force_close()
             response.headers.extend(EVERY_ORIGIN)
             return response

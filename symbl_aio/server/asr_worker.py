@@ -79,13 +79,21 @@ ReportableError = decoding.ReportableError
 
 
 def main() -> None:
-    # Ctrl-C reaches the whole process group; this process exits when stdin is closed.
     """Serve requests from stdin until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_stop_signals()
     # Libraries print to stdout; only answers may reach the parent.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     serve(sys.stdin, answers, json.loads(sys.argv[1]) if len(sys.argv) > 1 else {})
+
+
+def ignore_stop_signals() -> None:
+    """Leave it to the server when this process exits: it may wait for the last answers."""
+    # A terminal sends them to the whole process group, and systemd to all processes of a unit.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        # Windows has not all of them.
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> None:

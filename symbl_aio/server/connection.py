@@ -35,7 +35,8 @@ class Connection:
     ``waiting_since``: the time at which the caller's turn began; None while a request is
     handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
     which stays until the next one, in ``kept_in``; a small one counts until it has shown a token.
-    ``whole``: the head has arrived, and what follows is a body. ``holder``: the application whose
+    ``whole``: the head has arrived, and what follows is a body. ``in_chunks``: the last body has no
+    known length. ``holder``: the application whose
     token was shown last. ``response``: counts the bytes of the last response; ``taken``: those
     that had left at the last look. ``is_answered``: all of it was made.
     """
@@ -48,10 +49,16 @@ class Connection:
     kept: int = 0
     kept_in: BufferBudget | None = None
     whole: bool = False
+    in_chunks: bool = False
     holder: Holder | None = None
     response: AbstractStreamWriter | None = None
     taken: int = 0
     is_answered: bool = True
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether lines may arrive, of a head or of a body in chunks."""
+        return self.in_chunks or self.body is None or self.body.is_eof()
 
     @property
     def buffered(self) -> int:

@@ -9,28 +9,36 @@ A connection counts from the moment it is accepted, before a TLS handshake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import logging
 import socket
 import ssl
 import traceback
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.connection import Connection, Holder
 from symbl_aio.server.http_json import ApiError
+from symbl_aio.server.listening import listening_sockets, until_readable
 from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
 logger = logging.getLogger("symbl_aio.server")
 
-_BACKLOG = 128
+# A line of a head, or a chunk of one byte, takes as long as a kilobyte of a body. Where more lines
+# than these arrive at once, so many bytes are parsed in a turn of the event loop.
+_MOST_LINES = 1000
+_PIECE = 4096
+
 _BURST = 16
+# Seconds for which a server that stops responds to what is on its way.
+_GRACE = 0.25
 # More than this in the buffer of a transport means that its caller does not read.
 _UNREAD = 64 * 1024
 _HANDSHAKE_SECONDS = 10.0
@@ -39,9 +47,12 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ServerProtocol(web.RequestHandler):
-    """aiohttp's protocol of one connection, which also counts the bytes of a head."""
+    """aiohttp's protocol of one connection, which also counts the bytes of a head.
 
-    __slots__ = ("connection", "_owner")
+    Many small lines are parsed in pieces, with turns for others in between.
+    """
+
+    __slots__ = ("connection", "_owner", "_pieces")
 
     def __init__(
         self, owner: Connections, connection: Connection, server: web.Server, **options: Any
@@ -49,22 +60,54 @@ class ServerProtocol(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.connection = connection
         self._owner = owner
+        # Those that are not parsed yet. While there are some, the transport is not read.
+        self._pieces: deque[bytes] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.connection.protocol = self
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._pieces.clear()
         self._owner.closed(self.connection)
         self.connection.release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if data and not self._owner.accepts(self.connection, data):
-            self._owner.refused += 1
-            self.connection.abort()
-            return
+        # Without data the library parses what it has kept of earlier data.
+        if data:
+            if not self._owner.accepts(self.connection, data):
+                self._owner.refused += 1
+                self.connection.abort()
+                return
+            if self._pieces or (self.connection.has_lines and data.count(b"\r\n") > _MOST_LINES):
+                self._put_off(data)
+                return
         super().data_received(data)
+
+    def _put_off(self, data: bytes) -> None:
+        if not self._pieces:
+            self._owner.parse_later(self)
+        self._pieces.extend(data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
+        assert self.transport is not None
+        self.transport.pause_reading()
+
+    def parse_piece(self) -> bool:
+        """Parse a piece of what has arrived; return whether more of it waits."""
+        if self._pieces:
+            super().data_received(self._pieces.popleft())
+        # The library may have paused it, too: the caller is ahead of the handlers then.
+        is_paused = self._pieces or self._reading_paused or self._buffer_paused
+        if self.transport is not None and not is_paused:
+            self.transport.resume_reading()
+        return bool(self._pieces)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called for each chunk that a handler reads, also where nothing was paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+            if self._pieces and self.transport is not None:
+                self.transport.pause_reading()
 
     def pause_writing(self) -> None:
         """Called as soon as a caller does not keep up with its response."""
@@ -134,30 +177,52 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
+        self._accepting = BackgroundTasks()
         self.unread: set[Connection] = set()
+        self._unparsed: deque[ServerProtocol] = deque()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
         self._held: Counter[Holder] = Counter()
         self._share = max(1, limits.connections * 3 // 4)
         self.refused = 0
+        # Whether each connection ends with its next response.
+        self.are_closing = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Listen on every address of a host, and return the port. Raises OSError."""
-        for family, address in await _addresses_of(host, port):
-            # Port 0 is any free one, the same for all addresses of the host.
-            where = (address[0], port, *address[2:])
-            listener = socket.create_server(where, family=family, backlog=_BACKLOG)
-            listener.setblocking(False)
+        async for listener in listening_sockets(host, port):
             self._listeners.append(listener)
-            port = listener.getsockname()[1]
         for listener in self._listeners:
-            self._tasks.spawn(self._accept(listener, server), name=f"listener on {port}")
+            port = listener.getsockname()[1]
+            self._accepting.spawn(self._accept(listener, server), name=f"listener on {port}")
         self._tasks.spawn(self._close_silent(), name="silent connections")
         return port
 
+    async def hang_up(self, server: web.Server) -> None:
+        """Accept no more connections, and wait for a moment until those that are open have ended.
+
+        A request that its caller sends meanwhile is responded to; an idle connection stays.
+        """
+        await self._accepting.aclose()
+        for listener in self._listeners:
+            # The callers of those that wait may have sent a request.
+            with contextlib.suppress(OSError):
+                while True:
+                    self._admit(listener.accept()[0], server)
+            listener.close()
+        self._listeners.clear()
+        if self._open:
+            self._emptied.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self._emptied.wait()
+
     async def stop(self) -> None:
         """Accept no more connections. Those that are open stay open."""
+        await self._accepting.aclose()
         await self._tasks.aclose()
         for connection in [c for c in self._open if c.protocol is None]:
             # Its task was cancelled before it began.
@@ -174,6 +239,7 @@ class Connections:
         connection.kept, connection.head, connection.whole = connection.head, 0, False
         connection.waiting_since = None
         connection.body, connection.response = request.content, request.writer
+        connection.in_chunks = hdrs.TRANSFER_ENCODING in request.headers
         connection.taken, connection.is_answered = 0, False
 
     def trust(self, connection: Connection, holder: Holder) -> None:
@@ -238,6 +304,19 @@ class Connections:
         connection.head += size
         return True
 
+    def parse_later(self, protocol: ServerProtocol) -> None:
+        """Parse the pieces of a connection, one at each of its turns among those that have some."""
+        self._unparsed.append(protocol)
+        if len(self._unparsed) == 1:
+            asyncio.get_running_loop().call_soon(self._parse_next)
+
+    def _parse_next(self) -> None:
+        protocol = self._unparsed.popleft()
+        if self._unparsed:
+            asyncio.get_running_loop().call_soon(self._parse_next)
+        if protocol.parse_piece():
+            self.parse_later(protocol)
+
     def bound_unread(self, connection: Connection) -> None:
         """Record that a response waits for its caller; end some if too much waits in memory.
 
@@ -263,6 +342,8 @@ class Connections:
             self._buffers.release(connection.head)
             connection.head = 0
             self._release_head(connection)
+            if not self._open:
+                self._emptied.set()
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
         exhausted = False
@@ -272,10 +353,9 @@ class Connections:
                 await asyncio.sleep(0)
             try:
                 # Not sock_accept(): cancelled in the wrong moment, it loses what it has accepted.
-                sock, _ = listener.accept()
-                sock.setblocking(False)
+                self._admit(listener.accept()[0], server)
             except BlockingIOError:
-                await _until_readable(listener)
+                await until_readable(listener)
                 continue
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
@@ -287,13 +367,16 @@ class Connections:
                 await asyncio.sleep(0.05)
                 continue
             exhausted = False
-            if len(self._open) >= self._limits.connections and not self._make_room():
-                self.refused += 1
-                sock.close()
-                continue
-            connection = Connection(sock, monotonic())
-            self._open[connection] = None
-            self._tasks.spawn(self._connect(connection, server), name="new connection")
+
+    def _admit(self, sock: socket.socket, server: web.Server) -> None:
+        sock.setblocking(False)
+        if len(self._open) >= self._limits.connections and not self._make_room():
+            self.refused += 1
+            sock.close()
+            return
+        connection = Connection(sock, monotonic())
+        self._open[connection] = None
+        self._tasks.spawn(self._connect(connection, server), name="new connection")
 
     async def _connect(self, connection: Connection, server: web.Server) -> None:
         try:
@@ -343,27 +426,6 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
-
-
-async def _addresses_of(host: str, port: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
-    """Return the family and the address of each that a host has. Raises OSError."""
-    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
-    try:
-        # A number needs no thread of the event loop's, all of which may be busy.
-        found = socket.getaddrinfo(host, port, type=kind, flags=flags | socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=kind, flags=flags)
-    return dict.fromkeys((family, address) for family, _, _, _, address in found)
-
-
-async def _until_readable(listener: socket.socket) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(listener, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(listener)
 
 
 def hand_over(request: web.Request) -> None:

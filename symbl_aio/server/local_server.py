@@ -291,10 +291,11 @@ class LocalServer(ServerControls):
     async def drain(self) -> None:
         """Refuse new submissions, and wait until those that are uploaded now are accepted.
 
-        Other requests are answered as before. Jobs are not waited for.
+        Other requests are answered as before, and each connection ends with its next response.
+        Jobs are not waited for.
         """
         self._check_loop()
-        self._is_draining = True
+        self._is_draining = self._connections.are_closing = True
         for account in self._accounts:
             account.submissions.drain()
             account.live.drain()
@@ -307,15 +308,20 @@ class LocalServer(ServerControls):
     def _obstacle(self, space: UploadSpace) -> str | None:
         if self._is_draining:
             return "the server stops"
-        return space.obstacle()
+        return self._storage.obstacle() or space.obstacle()
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.
 
-        Only the words in live audio that has arrived are waited for, five seconds at most.
+        Only the words in live audio that has arrived are waited for, five seconds at most. After
+        ``drain()``, requests that are on their way get their responses, for a moment.
         With a data directory, unfinished jobs stay there for the next server.
         """
         self._check_loop()
+        if self._is_draining and self._runner is not None and self._runner.server is not None:
+            # Of a request that is lost with its connection, its caller does not know whether it
+            # was accepted.
+            await self._connections.hang_up(self._runner.server)
         self._loop = None
         # Wake handlers and waiting tests first; they would block the cleanup below.
         self._closing.set()

@@ -7,10 +7,9 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from attrs import fields
 
-from symbl_aio import ConfigurationError, Everything, GroupDraft, Text, TrackerDraft
-from symbl_aio.cli.account_actions import DRAFTS, _cells, read_drafts
+from symbl_aio import ConfigurationError, Everything, Text, TrackerDraft
+from symbl_aio.cli.account_actions import _cells, read_drafts
 from symbl_aio.models import ConversationInfo
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -190,10 +189,14 @@ def test_a_wrong_file_is_refused_with_the_entry(text, words, tmp_path):
     file = tmp_path / "t.yaml"
     file.write_text(text, "utf-8")
     with pytest.raises(ConfigurationError, match=words.replace("[", r"\[")):
-        read_drafts(str(file), *DRAFTS["trackers"])
+        read_drafts(str(file), TrackerDraft)
 
 
-def test_the_names_of_the_file_are_those_of_the_fields():
-    trackers, groups = DRAFTS["trackers"], DRAFTS["groups"]
-    assert set(trackers[1].values()) == {field.name for field in fields(TrackerDraft)}
-    assert set(groups[1].values()) == {field.name for field in fields(GroupDraft)}
+def test_names_of_two_words_are_those_of_the_api(tmp_path):
+    file = tmp_path / "t.yaml"
+    file.write_text(
+        "- {name: A, vocabulary: [b], excludeVocabulary: [c], createdOn: today}", "utf-8"
+    )
+    assert read_drafts(str(file), TrackerDraft) == [
+        TrackerDraft("A", ["b"], exclude_vocabulary=["c"])
+    ]

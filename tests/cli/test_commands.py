@@ -27,7 +27,7 @@ from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
 from symbl_aio.cli.follow_jobs import Outcomes
 from symbl_aio.cli.job_tokens import shortened
 from symbl_aio.cli.safe_streams import clean
-from symbl_aio.cli.show_terminal import Screen, size
+from symbl_aio.cli.show_terminal import Screen
 from symbl_aio.cli.sources import labels
 from symbl_aio.cli.unfinished import RunningJob
 from tests.names import CONTROLS, FILE_NAMES
@@ -84,10 +84,6 @@ def test_text_of_a_server_cannot_steer_the_terminal():
 @pytest.mark.parametrize("name", FILE_NAMES)
 def test_what_people_write_is_shown_as_it_is(name):
     assert clean(name) == name
-
-
-def test_sizes_are_written_for_people():
-    assert [size(999), size(77_586), size(4 * 10**12)] == ["999 bytes", "77.6 kB", "4.0 TB"]
 
 
 # Commands, against the local server

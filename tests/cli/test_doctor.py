@@ -98,8 +98,7 @@ async def test_certificates_that_cannot_be_read_end_no_other_check(content, tmp_
 
     found = checks(ended)
     assert ended.code == 2
-    assert (found["TLS"]["status"], found["TLS"]["detail"].startswith(str(file))) == ("wrong", True)
-    assert "SYMBL_CA_FILE" in found["TLS"]["remedy"]
+    assert "SYMBL_CA_FILE" in found["settings"]["detail"]
     assert found["double sending"]["status"] == "ok"
 
 
@@ -112,6 +111,21 @@ async def test_a_proxy_that_is_none_is_no_fault_of_the_credentials(tmp_path, mon
     found = checks(ended)
     assert (ended.code, "token" in found) == (2, False)
     assert "HTTPS_PROXY is not a URL; give" in found["settings"]["detail"]
+
+
+async def test_the_proxy_is_the_one_that_the_client_takes(tmp_path, monkeypatch):
+    host = "does-not-exist.invalid"
+    monkeypatch.setenv("HTTPS_PROXY", "http://ann:hunter2@proxy.invalid:3128")
+    shell = plain(tmp_path, SYMBL_BASE_URL=f"https://{host}")
+
+    through = checks(await shell.run("doctor", "--json"))
+    monkeypatch.setenv("NO_PROXY", f"{host}:443")
+    past = checks(await shell.run("doctor", "--json"))
+
+    assert through["proxy"]["detail"] == "proxy.invalid:3128, which resolves the host"
+    assert "DNS" not in through
+    assert past["proxy"]["detail"] == "none for this host"
+    assert past["DNS"]["status"] == "wrong"
 
 
 async def test_a_file_that_others_can_read_is_named(symbl, tmp_path):
@@ -129,7 +143,7 @@ async def test_a_file_that_others_can_read_is_named(symbl, tmp_path):
     assert all(detail.endswith("from the file") for detail in origins)
 
 
-async def test_a_certificate_that_does_not_verify_is_named_and_its_ca_helps(tmp_path):
+async def test_a_certificate_that_does_not_verify_is_named_and_its_ca_helps(tmp_path, monkeypatch):
     ca = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ca.issue_cert("127.0.0.1").configure_cert(context)
@@ -145,9 +159,13 @@ async def test_a_certificate_that_does_not_verify_is_named_and_its_ca_helps(tmp_
     known = await plain(tmp_path, **variables, SYMBL_CA_FILE=str(tmp_path / "ca.pem")).run(
         "doctor", "--json"
     )
+    # What the client is told not to look at helps neither of them.
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    untrusted = await plain(tmp_path, **variables, SYMBL_TRUST_ENV="0").run("doctor", "--json")
     await runner.cleanup()
 
-    assert unknown.code == 3
+    assert unknown.code == untrusted.code == 3
+    assert checks(untrusted)["TLS"]["detail"] == checks(unknown)["TLS"]["detail"]
     assert "SYMBL_CA_FILE" in checks(unknown)["TLS"]["remedy"]
     assert checks(known)["TLS"]["status"] == "ok"
     assert checks(known)["TLS"]["detail"].startswith("TLSv1.3, issued by")

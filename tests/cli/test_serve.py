@@ -180,6 +180,27 @@ async def test_a_recording_that_is_larger_than_allowed_is_refused() -> None:
             await symbl.submit(Audio(bytes(2_000_000)))
 
 
+@pytest.mark.slow
+async def test_without_a_directory_a_job_is_known_after_many_others(tmp_path: Path) -> None:
+    async with (
+        serving(SYMBL_APP_SECRET="secret") as started,
+        aiohttp.ClientSession(started["base_url"]) as session,
+    ):
+        application = {"type": "application", "appId": started["app_id"], "appSecret": "secret"}
+        async with session.post("/oauth2/token:generate", json=application) as answer:
+            token = (await answer.json())["accessToken"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        body = {"messages": [{"payload": {"content": "Good morning."}}]}
+        jobs: list[str] = []
+        while len(jobs) < 1100:
+            async with session.post("/v1/process/text", json=body) as answer:
+                if answer.status == 201:
+                    jobs.append((await answer.json())["jobId"])
+        # Its caller polls a few seconds later.
+        async with session.get(f"/v1/job/{jobs[0]}") as answer:
+            assert (await answer.json())["status"] == "completed"
+
+
 async def test_a_backup_is_written_while_the_server_runs_and_restored(tmp_path):
     data, file, again = tmp_path / "data", tmp_path / "backup.tar", tmp_path / "again"
     async with LocalSymbl(data=data) as server, server.client() as client:

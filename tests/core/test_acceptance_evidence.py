@@ -217,6 +217,21 @@ def test_others_that_cannot_make_a_text_in_any_order_do_not_spoil_its_proof():
     assert not opened(*others).proves("c", "k", "So we ship today.", ["So we ship today."])
 
 
+@table(
+    "others, spelled",
+    [
+        (["So and", "we ship", "Today it is"], True),
+        (["So and", "we went", "Today it is"], False),
+    ],
+)
+def test_a_text_may_be_the_end_of_one_another_whole_and_the_beginning_of_a_third(
+    others: list[str], spelled: bool
+):
+    proof = opened(*others).proves("c", "k", "And we ship today.", ["And we ship today."])
+
+    assert proof is not spelled
+
+
 steps = st.lists(
     st.tuples(
         st.sampled_from("abc"),

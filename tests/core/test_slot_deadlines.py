@@ -52,3 +52,13 @@ def test_a_settled_one_leaves_nothing_to_whoever_bears_its_key_next() -> None:
     patience.wait("a", 7)
     assert patience.expired(10) == []
     assert patience.expired(17) == ["a"]
+
+
+def test_a_key_that_is_used_again_has_a_deadline_of_its_own() -> None:
+    patience = SlotDeadlines(10)
+    patience.wait("first", 0)
+    patience.wait("a", 1)
+    patience.forget("a")
+    patience.wait("a", 7)
+    assert patience.expired(16) == ["first"]
+    assert patience.expired(17) == ["a"]

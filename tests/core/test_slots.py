@@ -22,7 +22,7 @@ def full_governor(*, jobs: int, most: int = 50, now: float = 0.0) -> JobSlots:
     governor = JobSlots(first=jobs + 1, most=most)
     for number in range(jobs):
         governor.start(f"key {number}", now - 2)
-        governor.accept(f"key {number}", f"job {number}", now - 1, more_waiting=False)
+        governor.accept(f"key {number}", f"job {number}", more_waiting=False)
     governor.start("refused", now - 0.5)
     governor.refuse("refused", now)
     return governor
@@ -54,7 +54,7 @@ def test_a_slot_is_taken_from_the_start_until_the_job_ends():
     governor = JobSlots(first=1, most=1)
     governor.start("a", 0)
     assert (governor.occupied, governor.unfinished) == (1, 0)
-    governor.accept("a", "job", 1, more_waiting=True)
+    governor.accept("a", "job", more_waiting=True)
     assert (governor.occupied, governor.unfinished) == (1, 1)
     assert governor.may_start(2) is NO
     governor.end("job")
@@ -76,7 +76,7 @@ def test_the_limit_grows_by_one_with_each_acceptance_while_work_waits():
     governor = JobSlots(first=2, most=50)
     for number in range(3):
         governor.start(f"key {number}", 0)
-        governor.accept(f"key {number}", f"job {number}", 1, more_waiting=True)
+        governor.accept(f"key {number}", f"job {number}", more_waiting=True)
 
     assert governor.limit == 5
 
@@ -86,7 +86,7 @@ def test_work_that_comes_one_by_one_finds_room_while_nobody_knows_the_limit():
     for number in range(4):
         assert governor.may_start(0) is YES
         governor.start(f"key {number}", 0)
-        governor.accept(f"key {number}", f"job {number}", 1, more_waiting=False)
+        governor.accept(f"key {number}", f"job {number}", more_waiting=False)
 
     assert governor.may_start(2) is NO
 
@@ -94,7 +94,7 @@ def test_work_that_comes_one_by_one_finds_room_while_nobody_knows_the_limit():
 def test_the_limit_does_not_grow_while_nothing_waits_and_there_is_room():
     governor = JobSlots(first=2, most=50)
     governor.start("a", 0)
-    governor.accept("a", "job", 1, more_waiting=False)
+    governor.accept("a", "job", more_waiting=False)
 
     assert governor.limit == 2
 
@@ -103,7 +103,7 @@ def test_the_limit_never_grows_above_the_ceiling():
     governor = JobSlots(first=2, most=3)
     for number in range(3):
         governor.start(f"key {number}", 0)
-        governor.accept(f"key {number}", f"job {number}", 1, more_waiting=True)
+        governor.accept(f"key {number}", f"job {number}", more_waiting=True)
 
     assert governor.limit == 3
     assert governor.may_start(2) is NO
@@ -114,7 +114,7 @@ def test_a_fixed_limit_is_never_exceeded_though_work_waits():
     for number in range(3):
         assert governor.may_start(0) is YES
         governor.start(f"key {number}", 0)
-        governor.accept(f"key {number}", f"job {number}", 0, more_waiting=True)
+        governor.accept(f"key {number}", f"job {number}", more_waiting=True)
 
     assert governor.may_start(0) is NO
 
@@ -122,7 +122,7 @@ def test_a_fixed_limit_is_never_exceeded_though_work_waits():
 def test_a_first_limit_above_the_ceiling_raises_the_ceiling():
     governor = JobSlots(first=5, most=3)
     governor.start("a", 0)
-    governor.accept("a", "job", 1, more_waiting=True)
+    governor.accept("a", "job", more_waiting=True)
 
     assert governor.limit == 5
 
@@ -190,7 +190,7 @@ def test_refusals_now_and_then_of_jobs_in_the_place_of_our_own_double_nothing():
         governor.end(f"job {turn + 1}")
         for number in (turn + 1, turn + 2):
             governor.start("accepted", now + 0.02)
-            governor.accept("accepted", f"job {number}", now + 0.03, more_waiting=True)
+            governor.accept("accepted", f"job {number}", more_waiting=True)
     governor.end("job 10")
     governor.end("job 11")
     governor.start("refused", 2)
@@ -213,7 +213,7 @@ def test_refusals_at_the_very_moment_of_the_start_double_nothing():
 def test_an_accepted_probe_raises_the_limit_and_lets_another_one_go_at_once():
     governor = full_governor(jobs=2)
     governor.start("probe", 1)
-    governor.accept("probe", "another job", 2, more_waiting=True)
+    governor.accept("probe", "another job", more_waiting=True)
 
     assert governor.limit == 3
     assert governor.may_start(2) is PROBE
@@ -225,7 +225,7 @@ def test_after_an_accepted_probe_the_pause_begins_with_a_second_again():
         refused_again(governor)
     at = governor.wakes_at() or 0
     governor.start("probe", at)
-    governor.accept("probe", "another job", at, more_waiting=True)
+    governor.accept("probe", "another job", more_waiting=True)
 
     assert governor.may_start(at) is PROBE
     governor.start("one more", at)
@@ -241,7 +241,7 @@ def test_a_start_refused_while_a_probe_is_on_its_way_is_the_newer_news():
     assert governor.may_start(2) is YES
     governor.start("other", 2)
     governor.refuse("other", 3)
-    governor.accept("probe", "another job", 3.5, more_waiting=True)
+    governor.accept("probe", "another job", more_waiting=True)
 
     assert governor.may_start(3.5) is NO
     assert governor.wakes_at() == 3 + FIRST_PAUSE
@@ -253,7 +253,7 @@ def test_an_old_start_refused_after_an_accepted_probe_still_costs_a_second():
     governor.start("quick", 0)
     governor.refuse("quick", 1)
     governor.start("probe", 2)
-    governor.accept("probe", "job", 3, more_waiting=True)
+    governor.accept("probe", "job", more_waiting=True)
     governor.refuse("slow", 4)
 
     assert governor.may_start(4) is NO
@@ -264,7 +264,7 @@ def test_after_a_refusal_the_limit_is_filled_up_but_grows_by_probes_only():
     governor = full_governor(jobs=2)
     governor.end("job 0")
     governor.start("next", 0.5)
-    governor.accept("next", "job 2", 0.6, more_waiting=True)
+    governor.accept("next", "job 2", more_waiting=True)
 
     assert governor.limit == 2
     assert governor.may_start(0.6) is NO
@@ -276,8 +276,8 @@ def test_starts_accepted_while_another_is_refused_count_as_jobs_of_ours():
     for key in "abc":
         governor.start(key, 0)
     governor.refuse("a", 1)
-    governor.accept("b", "job b", 2, more_waiting=True)
-    governor.accept("c", "job c", 3, more_waiting=True)
+    governor.accept("b", "job b", more_waiting=True)
+    governor.accept("c", "job c", more_waiting=True)
 
     assert governor.limit == 2
     assert governor.may_start(1.5) is NO
@@ -289,6 +289,38 @@ def test_a_probe_that_came_to_nothing_makes_room_for_another():
     governor.free("probe")
 
     assert governor.may_start(1) is PROBE
+
+
+def test_while_a_probe_is_on_its_way_the_end_of_another_start_lets_no_second_one_go():
+    governor = JobSlots(first=3, most=50)
+    for key in ("refused", "slow"):
+        governor.start(key, 0)
+    governor.refuse("refused", 1)
+    governor.start("probe", 2)
+    governor.free("slow")
+
+    assert governor.may_start(1000) is NO
+
+
+def test_a_probe_refused_after_a_newer_start_was_doubles_nothing():
+    governor = full_governor(jobs=2)
+    governor.start("probe", 1)
+    governor.end("job 0")
+    governor.start("other", 2)
+    governor.refuse("other", 3)
+    governor.refuse("probe", 4)
+
+    assert governor.wakes_at() == 4 + FIRST_PAUSE
+
+
+def test_an_adopted_job_that_ended_unseen_is_not_missed_by_those_that_run():
+    governor = JobSlots(first=1, most=50)
+    for job_id in ("ended", "running"):
+        governor.adopt(job_id)
+    governor.end("ended")
+
+    assert governor.see("running"), "one job runs, and the limit is not known: room for another"
+    assert governor.limit == 2
 
 
 def test_probes_stay_below_the_ceiling():
@@ -381,7 +413,7 @@ class GovernorBesideSlots(RuleBasedStateMachine):
     @rule(data=st.data(), more_waiting=st.booleans())
     def accept(self, data: st.DataObject, more_waiting: bool) -> None:
         key, job_id = self.a_start(data), self.name("job")
-        self.governor.accept(key, job_id, self.now, more_waiting=more_waiting)
+        self.governor.accept(key, job_id, more_waiting=more_waiting)
         self.jobs.append(job_id)
         was_probe = key == self.probe
         began = self.forget(key)
@@ -516,7 +548,7 @@ class Account:
     def happen(self, now: float, what: str, index: int, life: float) -> None:
         if what == "uploaded" and self.busy < self.limit:
             self.busy += 1
-            self.governor.accept(str(index), str(index), now, more_waiting=bool(self.waiting))
+            self.governor.accept(str(index), str(index), more_waiting=bool(self.waiting))
             heapq.heappush(self.events, (now + life, "ended", index, 0.0))
         elif what == "uploaded":
             self.refusals += 1

@@ -108,6 +108,27 @@ async def test_requests_behind_one_without_a_token_are_not_answered(start: Any) 
     assert len(caller.server.requests) == 1
 
 
+async def test_chunks_of_a_byte_leave_turns_to_others(start: Any) -> None:
+    """Each of them takes as long as a kilobyte in a large one."""
+    caller = await start()
+    assert (await caller.get("/v1/conversations")).status == 200  # has a token now
+    head = (
+        "POST /v1/process/audio HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        f"Authorization: Bearer {caller.token}\r\n\r\n"
+    ).encode()
+    steps, before = [], 0
+    async with connected(caller.server) as (_, writer):
+        writer.write(head + b"1\r\nx\r\n" * 100_000)
+        await caller.server.until(lambda: bool(caller.server.submissions))
+        received = caller.server.submissions[-1]
+        while received.size < 100_000:
+            await asyncio.sleep(0)
+            steps.append(received.size - before)
+            before = received.size
+
+    assert max(steps[1:]) < 2000
+
+
 async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
     caller = await start(limits=QUICK)
     accepted = (await caller.text(*["All is well. " * 1000] * 20)).body

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -166,3 +167,34 @@ async def test_a_long_running_server_drops_the_oldest_records(start: Any) -> Non
     assert len(server.requests) <= 6
     assert list(server.jobs) == [a.body["jobId"] for a in answers[-3:]]
     assert (await caller.get(f"/v1/job/{answers[0].body['jobId']}")).status == 404
+
+
+async def test_a_server_that_stops_responds_to_each_request_or_refuses_its_connection() -> None:
+    """Of one that is lost with its connection, its caller does not know whether it was accepted."""
+    outcomes: Counter[object] = Counter()
+    text = {"messages": [{"payload": {"content": "All is well."}}]}
+
+    async def call(session: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+        while True:
+            try:
+                async with session.post("/v1/process/text", json=text, headers=headers) as answer:
+                    outcomes[answer.status] += 1
+            except aiohttp.ClientConnectorError:
+                return
+            except aiohttp.ClientError as error:
+                outcomes[repr(error)] += 1
+                return
+
+    for _ in range(5):
+        async with LocalServer() as server, aiohttp.ClientSession(server.base_url) as session:
+            application = {"type": "application", "appId": "app", "appSecret": "secret"}
+            issued = await session.post("/oauth2/token:generate", json=application)
+            headers = {"Authorization": f"Bearer {(await issued.json())['accessToken']}"}
+            calls = [asyncio.create_task(call(session, headers)) for _ in range(30)]
+            await server.until(lambda: len(server.submissions) > 100)
+            await server.drain()
+            await server.aclose()
+            await asyncio.gather(*calls)
+
+    assert set(outcomes) <= {201, 429, 503}
+    assert outcomes[503]

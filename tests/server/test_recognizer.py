@@ -3,6 +3,7 @@
 import asyncio
 import importlib.machinery
 import json
+import signal
 import subprocess
 import sys
 import types
@@ -13,7 +14,8 @@ import pytest
 from attrs import define, field
 
 from symbl_aio.server.language.analysis_values import Utterance
-from symbl_aio.server.recognizer import WORKER, RecognitionError, Recognizer
+from symbl_aio.server.live import live_recognizer
+from symbl_aio.server.recognizer import WORKER, RecognitionError, Recognizer, start_worker
 from tests.support import LoopClock
 
 # Sends each request to the test over a socket; the socket closes when the process exits.
@@ -192,6 +194,24 @@ async def test_a_server_that_was_stopped_does_not_end_a_process_that_answers(
     await asyncio.sleep(0.001)  # which ends after all timers that are due
     worker.writer.write(b".")
     assert (await transcribing)[-1] == "when asked"
+
+
+@pytest.mark.parametrize("worker", [WORKER[-1], str(live_recognizer.WORKER)])
+async def test_a_process_outlives_the_signals_that_stop_a_server(worker: str) -> None:
+    """A terminal sends them to the group of processes, and systemd to all of a service."""
+    process = await start_worker((*WORKER[:-1], worker, json.dumps({"model": "nowhere"})))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    request = {"stream": 1, "open": True, "encoding": "LINEAR16", "rate": 16000}
+    line = json.dumps({**request, "path": "nowhere", "separate": False, "language": None}).encode()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, None):
+        process.stdin.write(line + b"\n")
+        assert "error" in json.loads(await process.stdout.readline())
+        if number is not None:
+            process.send_signal(number)
+    process.stdin.close()
+    await process.communicate()
+    assert process.returncode == 0
 
 
 async def test_a_cancelled_recognition_ends_its_process(harness: Harness):

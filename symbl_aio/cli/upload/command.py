@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from symbl_aio.cli.outbox_commands import allow_http, as_json, base_url
 from symbl_aio.cli.runner import FiniteRange
+from symbl_aio.cli.shared_options import formats, language, of_client
 
 ledger_option = click.option(
     "--ledger",
@@ -27,12 +27,7 @@ ledger_option = click.option(
     help="Write transcripts below DIR, in the same tree of folders, as each recording ends.",
 )
 @click.option("--beside", is_flag=True, help="Write transcripts beside the recordings.")
-@click.option(
-    "--format",
-    "formats",
-    metavar="LIST",
-    help="Of json,srt,vtt,md,txt,html; all but html without it.",
-)
+@formats
 @click.option(
     "--group-by",
     metavar="folder|REGEX|CSV",
@@ -55,7 +50,7 @@ ledger_option = click.option(
 @click.option(
     "--report", type=click.Path(dir_okay=False), help="Write a row for each recording: .csv, .json."
 )
-@click.option("--language", metavar="CODE", help="Language spoken, such as en-US.")
+@language
 @click.option(
     "--kind", type=click.Choice(["audio", "video"]), help="Of links whose ending is neither."
 )
@@ -68,9 +63,7 @@ ledger_option = click.option(
     help="How long to look for evidence that a recording arrived whose answer was lost.",
 )
 @ledger_option
-@as_json
-@base_url
-@allow_http
+@of_client
 def upload(paths: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Upload folders of recordings, each recording once; the same command continues.
 
@@ -99,9 +92,7 @@ def upload(paths: tuple[str, ...], as_json: bool, **options: Any) -> None:
     "--conversation-id", metavar="ID", help="Of one accepted FILE that opened a conversation."
 )
 @ledger_option
-@as_json
-@base_url
-@allow_http
+@of_client
 def settle(files: tuple[str, ...], as_json: bool, accepted: bool | None, **options: Any) -> None:
     """Record what became of recordings that may have arrived, for the next upload."""
     from symbl_aio.cli.upload.action import run_settle

@@ -94,7 +94,7 @@ def decide(
         return Prove(item)
     if item is not None and item.state is State.ACCEPTED:
         return Follow(item)
-    if not again and (item is None or item.sha256 != sha256):
+    if moves.vacated and not again:
         others = [
             one
             for one in ledger.with_content(sha256)

@@ -89,6 +89,7 @@ async def plan(
     # A content is compared with that of earlier uploads: without any, the headers are enough.
     hashed = not ledger.is_empty
     at_once = asyncio.Semaphore(2 * READERS)
+    in_place: set[int] = set()
 
     async def read(part: Found) -> Fingerprint:
         return await readers.run(
@@ -118,7 +119,7 @@ async def plan(
                     ledger,
                     behind=behind,
                     retry_failed=retry_failed,
-                    moves=await moves(part, found.sha256, meeting, ledger, read),
+                    moves=await moves(part, found.sha256, meeting, ledger, read, in_place),
                     again=again,
                 )
                 made.add(part.label, decision, found.seconds)

@@ -34,11 +34,20 @@ _UNKNOWN: Final = "unknown"
 """Instead of a hash: a file that cannot be read counts as holding the content that was sent."""
 
 
-async def moves(part: Found, sha256: str, meeting: Meeting, ledger: Ledger, read: Reader) -> Moves:
+async def moves(
+    part: Found,
+    sha256: str,
+    meeting: Meeting,
+    ledger: Ledger,
+    read: Reader,
+    in_place: set[int],
+) -> Moves:
     """Return where a recording with this content may have been moved from.
 
     Paths that were sent with the content, and those of the meetings of that time, are compared
     with their content of now: a file that took the place of a renamed one does not hide the move.
+    ``in_place``: numbers of items that were compared since the recording was listed, and whose
+    paths still held their content; others are added.
     """
     item = ledger.item(part.source)
     if item is not None and item.sha256 == sha256:
@@ -49,12 +58,15 @@ async def moves(part: Found, sha256: str, meeting: Meeting, ledger: Ledger, read
         return NONE
     keys = {one.meeting for one in sent if one.meeting is not None} - {meeting.key}
     sent += [one for key in keys for one in ledger.of_meeting(key)]
-    vacated = {
-        one.id
-        for one in sent
-        if one.source == part.source
-        or await _content(one_named(one.source), ledger, read) not in (one.sha256, _UNKNOWN)
-    }
+    vacated: set[int] = set()
+    for one in sent:
+        if one.source == part.source:
+            vacated.add(one.id)
+        # A file that was seen after this one was listed cannot have become it. Without that,
+        # n copies of one content would take n * n looks at the disk.
+        elif one.id not in in_place:
+            now = await _content(one_named(one.source), ledger, read)
+            (in_place if now in (one.sha256, _UNKNOWN) else vacated).add(one.id)
     beside = meeting.parts if keys else ()
     contents = {await _content(other, ledger, read) for other in beside}
     return Moves(vacated=frozenset(vacated), contents=frozenset(contents))

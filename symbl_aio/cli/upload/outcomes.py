@@ -96,8 +96,8 @@ class Outcomes:
     """The newest outcome of each recording, in the order in which the first ones came."""
     counts: Counter[Result] = field(factory=Counter)
     """How many of each result."""
-    unwritten: list[Meeting] = field(factory=list)
-    """Meetings whose files could not be written."""
+    unwritten: dict[str, Meeting] = field(factory=dict)
+    """Meetings whose files could not be written, by their identity."""
     _expected: dict[str, tuple[Found, Meeting]] = field(factory=dict)
     _places: dict[str, int] = field(factory=dict)
 

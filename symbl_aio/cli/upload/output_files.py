@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
 from collections import Counter
@@ -35,6 +36,8 @@ REPORT: Final = "html"
 """A report of ``symbl_aio.report``, written only if it is named."""
 _LONGEST: Final = 255 - len(".json")
 """Bytes of a name before its ending: file systems take 255."""
+_TICK: Final = 2.0
+"""Seconds by which a file that was just written may look older: the coarsest of file systems."""
 
 
 def formats_of(text: str | None) -> tuple[str, ...]:
@@ -157,15 +160,17 @@ class TranscriptFiles:
         return {ending: Path(f"{stem}.{ending}") for ending in self.formats}
 
     async def write(
-        self, client: SymblClient, meeting: Meeting, conversation: str, *, renew: bool = False
+        self, client: SymblClient, meeting: Meeting, conversation: str, *, since: float = 0.0
     ) -> list[Path]:
-        """Write the files that do not exist yet, or all with ``renew``; return their paths.
+        """Write the files that do not exist, or are older than ``since``; return their paths.
+
+        ``since``: when the conversation changed last, in seconds since 1970.
 
         Raises ``SymblError`` if the conversation cannot be read, ``OSError`` for the disk.
         """
         paths = self.paths(meeting)
         missing = await in_a_thread(
-            lambda: [name for name, path in paths.items() if renew or not path.exists()]
+            lambda: [name for name, path in paths.items() if _written_at(path) + _TICK < since]
         )
         if not missing:
             return []
@@ -205,6 +210,13 @@ def _name_with_ending(meeting: Meeting) -> str:
 
 def _name_with_hash(meeting: Meeting) -> str:
     return f"{_name_with_ending(meeting)} {_digest(meeting.identity)}"
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return -math.inf
 
 
 def _shortened(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+import math
+from collections.abc import AsyncIterable, Iterable
 from typing import Final
 
 from symbl_aio import Event, SymblClient, SymblError
@@ -38,8 +39,10 @@ class Run:
         self._sender: Sender | None = None
         self.active: set[str] = set()
         """Identities of the meetings under way."""
-        self.unsent: set[str] = set()
-        """Recordings that surely did not arrive in this run."""
+        self.again: set[str] = set()
+        """Recordings that did not arrive, or whose files are not written, to be taken once more."""
+        self.in_place: set[int] = set()
+        """Items of the ledger whose files were where they were sent from, after the last look."""
 
     def observe(self, event: Event) -> None:
         """Pass an event of the client on; an observer of it."""
@@ -53,7 +56,9 @@ class Run:
         everything else goes on in the next run. Raises the error that ends a run.
         """
         self._client = client
-        self._sender = Sender(client, self._ledger, self._show, self._settings, self.outcomes)
+        self._sender = Sender(
+            client, self._ledger, self._show, self._settings, self.outcomes, self.in_place
+        )
         queue: asyncio.Queue[Meeting | None] = asyncio.Queue(1)
         loop = asyncio.get_running_loop()
         self._tasks = {
@@ -112,27 +117,34 @@ class Run:
             is_new = is_new or outcome.result is Result.COMPLETED
             self._end(outcome)
         if before is not None and before.result in _GOES_ON and self._transcripts is not None:
-            await self._write(meeting, before, is_new)
+            await self._write(meeting, before, math.inf if is_new else self._changed(ready))
         return True
 
     def _end(self, outcome: Outcome) -> None:
         self.outcomes.add(outcome)
         if outcome.result is Result.UNSENT:
-            self.unsent.add(outcome.part.source)
+            self.again.add(outcome.part.source)
         self._show.ended(outcome, self.outcomes)
 
-    async def _write(self, meeting: Meeting, last: Outcome, is_new: bool) -> None:
+    def _changed(self, parts: Iterable[Found]) -> float:
+        """Return when the last of the parts was completed: perhaps by a run that was killed."""
+        items = (self._ledger.item(part.source) for part in parts)
+        return max((item.since for item in items if item is not None), default=0.0)
+
+    async def _write(self, meeting: Meeting, last: Outcome, since: float) -> None:
         assert self._transcripts is not None
         if last.conversation is None:
             return
         try:
             written = await self._transcripts.write(
-                self._client, meeting, last.conversation, renew=is_new
+                self._client, meeting, last.conversation, since=since
             )
         except (SymblError, OSError) as error:
             self._show.unwritten(meeting, describe(error))
-            self.outcomes.unwritten.append(meeting)
+            self.outcomes.unwritten[meeting.identity] = meeting
+            self.again.update(part.source for part in meeting.parts[: meeting.ready])
         else:
+            self.outcomes.unwritten.pop(meeting.identity, None)
             if written:
                 self._show.written(meeting, written)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import time
 from contextlib import suppress
@@ -35,7 +36,7 @@ from symbl_aio import (
 )
 from symbl_aio._outage import Outage, UnansweredError, WithheldError
 from symbl_aio._threads import Stalled
-from symbl_aio.cli.exit_codes import code_of, describe
+from symbl_aio.cli.exit_codes import USAGE, code_of, describe
 from symbl_aio.cli.safe_streams import clean
 from symbl_aio.cli.sources import Kind, link_of
 from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide, is_of
@@ -57,6 +58,8 @@ _UNREACHABLE_AFTER: Final = 3
 _PROBES: Final = 3
 """Recordings that are sent alone in an outage before the run ends."""
 _LONGEST_NAME: Final = 100
+_LEADS_NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors of a path without a file; the others are of a file that is there."""
 
 
 class Unreachable(TransportError):  # noqa: N818
@@ -117,12 +120,14 @@ class Sender:
         show: Show,
         settings: Settings,
         outcomes: Outcomes,
+        in_place: set[int],
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._show = show
         self._settings = settings
         self._outcomes = outcomes
+        self._in_place = in_place
         self._evidence = Evidence(client, settings.patience)
         self._readers = reading_threads()
         self._uploading: dict[str, Submission] = {}
@@ -169,9 +174,11 @@ class Sender:
                 return None
             raise
         except (MediaRejectedError, OSError, ConfigurationError) as error:
-            return Outcome(
-                part=part, meeting=meeting, result=Result.REFUSED, reason=describe(error)
-            )
+            # A disk comes back, or rights are given: neither changes the file of a watched folder.
+            passes = isinstance(error, OSError) and error.errno not in _LEADS_NOWHERE
+            result = Result.UNSENT if passes else Result.REFUSED
+            reason = describe(error)
+            return Outcome(part=part, meeting=meeting, result=result, reason=reason, code=USAGE)
         except (SymblError, Stalled) as error:
             return Outcome(
                 part=part,
@@ -189,7 +196,9 @@ class Sender:
         ledger.remember(found.source, read)
         part = Part(found, read, meeting)
         while True:
-            moved_from = await moves(found, read.sha256, meeting, ledger, self._read)
+            moved_from = await moves(
+                found, read.sha256, meeting, ledger, self._read, self._in_place
+            )
             decision = decide(
                 found,
                 read.sha256,

@@ -86,17 +86,17 @@ class JsonLines:
         counts = {result.value: count for result, count in outcomes.counts.items()}
         self._write("summary", counts=counts, seconds=round(seconds, 3))
         for line in (*([fault] if fault else []), *lines):
-            _put(self._errors, clean(line))
+            self._errors.line(clean(line))
 
     def interrupted(self, outcomes: Outcomes, lines: Sequence[str]) -> None:
         counts = {result.value: count for result, count in outcomes.counts.items()}
         self._write("interrupted", counts=counts, total=outcomes.total)
         for line in lines:
-            _put(self._errors, clean(line))
+            self._errors.line(clean(line))
 
     def error(self, message: str) -> None:
         self._write("error", message=message)
-        _put(self._errors, clean(f"symbl-aio: {message}"))
+        self._errors.line(clean(f"symbl-aio: {message}"))
 
     def close(self) -> None:
         pass
@@ -104,8 +104,3 @@ class JsonLines:
     def _write(self, event: str, **fields: object) -> None:
         self._stream.write(json.dumps({"event": event, **fields}) + "\n")
         self._stream.push()
-
-
-def _put(stream: Output, line: str) -> None:
-    stream.write(line + "\n")
-    stream.flush()

@@ -7,10 +7,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from rich.filesize import decimal
 from rich.text import Text
 
 from symbl_aio.cli.safe_streams import clean
-from symbl_aio.cli.show_terminal import STYLES, Bars, size
+from symbl_aio.cli.show_terminal import STYLES, Bars
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result, described
@@ -48,7 +49,7 @@ class Terminal:
 
     def uploading(self, part: Found, sent: int, total: int) -> None:
         share = sent / total if total else 1.0
-        state = f"uploading  {size(sent)} of {size(total)}"
+        state = f"uploading  {decimal(sent)} of {decimal(total)}"
         self._bars.set(part.source, _cell(part.relative), share, state)
 
     def accepted(self, part: Found, job: Job, outcomes: Outcomes) -> None:

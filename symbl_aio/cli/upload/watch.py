@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,8 @@ INTERVAL: Final = 2.0
 """Seconds between two looks at the folders."""
 _SHARE: Final = 10
 """Pause after a look in multiples of the time that it took: large folders are looked at less."""
+_PAUSES: Final = 8
+"""Quiet times before a recording is taken that fails again and again."""
 
 
 @define
@@ -33,6 +36,8 @@ class Settled:
     quiet: float
     _taken: dict[str, Stamp | None] = field(factory=dict)
     _seen: dict[str, tuple[Stamp, float]] = field(factory=dict)
+    _looked: float = -math.inf
+    _pauses: dict[str, int] = field(factory=dict)
 
     def ready(
         self, found: Sequence[Found], stamps: Mapping[str, Stamp | None], now: float
@@ -49,32 +54,41 @@ class Settled:
             ):
                 still.append(one)
                 new.add(one.source)
+        self._looked = now
         return still, new
 
     def _changed(self, source: str, stamp: Stamp, now: float) -> float:
         """Return when a file was changed: no later than the first look that found its stamp."""
-        # The clock of a recorder, or of a server of files, may be far ahead of this one.
-        before, since = self._seen.get(source, (None, now))
+        before, changed = self._seen.get(source, (self._taken.get(source), now))
         if before != stamp:
-            since = now
-            self._seen[source] = (stamp, now)
-        return min(since, stamp.modified_ns / 1e9)
+            # The clock of a recorder, or of a server of files, may be far ahead of this one, or
+            # behind it: what appeared or changed since the last look did so after it. A time
+            # that was set back is that of a copy, which is complete then.
+            is_set_back = before is not None and stamp.modified_ns < before.modified_ns
+            earliest = -math.inf if is_set_back else self._looked
+            changed = stamp.modified_ns / 1e9
+            changed = changed if earliest <= changed <= now else now
+            self._seen[source] = (stamp, changed)
+        return changed
 
     def take(self, source: str, stamp: Stamp | None) -> None:
         """Record that a recording was taken with this stamp."""
         self._taken[source] = stamp
         self._seen.pop(source, None)
 
-    def release(self, source: str) -> None:
-        """Forget that a recording was taken."""
-        self._taken.pop(source, None)
+    def release(self, source: str, now: float) -> None:
+        """Record that a recording is due again: after one quiet time, later after up to eight."""
+        pauses = self._pauses[source] = min(2 * self._pauses.get(source, 0) or 1, _PAUSES)
+        if (stamp := self._taken.pop(source, None)) is not None:
+            self._seen[source] = (stamp, now + (pauses - 1) * self.quiet)
 
 
 class Underway(Protocol):
     """The state of a run that decides which meetings are yielded."""
 
     active: set[str]
-    unsent: set[str]
+    again: set[str]
+    in_place: set[int]
 
 
 async def watched(
@@ -89,15 +103,17 @@ async def watched(
 
     A recording that is still written holds back those behind it in its meeting, so that their
     order holds (``Meeting.ready``). A meeting under way is not yielded again before it has ended,
-    and a recording that did not arrive is taken once more.
+    and a recording that did not arrive, or whose files are not written, is taken once more.
     """
     settled = Settled(quiet)
     while True:
-        while run.unsent:
-            settled.release(run.unsent.pop())
+        while run.again:
+            settled.release(run.again.pop(), time.time())
         began = monotonic()
         # In a thread, with the grouping: of 100,000 files it all takes a second.
         meetings = await in_a_thread(partial(_look, paths, group, settled))
+        # After the look: what it listed may be a file that was seen elsewhere before.
+        run.in_place.clear()
         pause = max(interval, _SHARE * (monotonic() - began))
         for meeting, fresh in meetings:
             if meeting.identity not in run.active:

@@ -25,7 +25,7 @@ from symbl_aio.server.recognizer import LATE, RecognitionError, start_worker
 
 _log = logging.getLogger(__name__)
 
-_WORKER = Path(__file__).with_name("live_worker.py")
+WORKER = Path(__file__).with_name("live_worker.py")
 _CLOSED = "recognition was closed"
 
 
@@ -42,7 +42,7 @@ class LiveRecognizer:
         most_audio: int,
         on_recognised: Callable[[float, float], None] = lambda sound, taken: None,
         *,
-        worker: Path = _WORKER,
+        worker: Path = WORKER,
     ) -> None:
         self.english_only = options.english_only
         self.timeout = options.timeout

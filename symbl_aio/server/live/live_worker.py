@@ -19,7 +19,6 @@ import importlib.util
 import json
 import math
 import os
-import signal
 import sys
 import threading
 import time
@@ -66,7 +65,7 @@ Piece: TypeAlias = tuple[float, float, str, float]
 
 def main() -> None:
     """Serve requests from stdin until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asr.ignore_stop_signals()
     # Libraries print to stdout; only answers may reach the parent.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

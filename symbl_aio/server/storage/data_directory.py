@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from symbl_aio.server.storage.database import Database
+from symbl_aio.server.storage.database import GONE, Database
 from symbl_aio.server.storage.schema import SchemaError
 from symbl_aio.server.storage.sqlite_store import SQLiteStore
 from symbl_aio.server.storage.store import StorageError
@@ -97,6 +97,9 @@ class DataDirectory:
     async def applications(self) -> Collection[str]:
         """Return the applications of which conversations or jobs are stored."""
         return await self._database.submit(_applications)
+
+    def obstacle(self) -> str | None:
+        return GONE if self._database.has_gone else None
 
     async def aclose(self) -> None:
         """Close the database, and unlock the directory. Closing twice is safe."""

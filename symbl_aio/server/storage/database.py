@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from attrs import define, field
 
@@ -26,6 +26,9 @@ T = TypeVar("T")
 _TRUNCATE_AGAIN = 0.5
 # A greater group would make its first caller wait for its last.
 _MAX_GROUP = 500
+
+
+GONE: Final = "the database in the data directory was removed, moved or replaced"
 
 
 @define(eq=False)
@@ -48,6 +51,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._identity: tuple[int, int] | None = None
         self._queue: queue.SimpleQueue[_Work[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,6 +89,11 @@ class Database:
         self._queue.put(_Work(run, future, then, erases))
         return future
 
+    @property
+    def has_gone(self) -> bool:
+        """Whether the file was removed, moved or replaced: a restart would not find its content."""
+        return self._identity != _identity_of(self._path)
+
     async def aclose(self) -> None:
         """Commit all that was submitted, and close the file. Closing twice is safe."""
         thread, self._thread = self._thread, None
@@ -98,6 +107,7 @@ class Database:
     def _serve(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
         try:
             connection = _connect(self._path)
+            self._identity = _identity_of(self._path)
         except BaseException as error:
             loop.call_soon_threadsafe(_set_error, opened, error)
             return
@@ -106,7 +116,10 @@ class Database:
         truncate = True
         try:
             while (group := self._next_group(_TRUNCATE_AGAIN if truncate else None)) is not None:
-                if group:
+                if group and self.has_gone:
+                    for work in group:
+                        work.error = StorageError(GONE)
+                elif group:
                     _commit(connection, group)
                 if truncate or any(work.erases for work in group):
                     later = not _truncate_log(connection)
@@ -136,6 +149,14 @@ class Database:
             self._queue.put(None)  # the end comes after this group
             return group
         return None
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:

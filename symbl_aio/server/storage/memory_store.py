@@ -77,6 +77,9 @@ class TemporaryStorage:
     async def open(self) -> None:
         self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._parent))
 
+    def obstacle(self) -> str | None:
+        return None
+
     async def aclose(self) -> None:
         if self._bodies is not None:
             await run_in_thread(shutil.rmtree, self._bodies, ignore_errors=True)

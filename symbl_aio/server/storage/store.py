@@ -135,6 +135,10 @@ class Storage(Protocol):
         """Open it. Raises OSError or ``StorageError``."""
         ...
 
+    def obstacle(self) -> str | None:
+        """Return why nothing can be stored now, or None."""
+        ...
+
     async def aclose(self) -> None:
         """Close it, after all changes were committed. Closing twice is safe."""
         ...

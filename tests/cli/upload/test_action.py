@@ -636,6 +636,26 @@ async def test_transcripts_of_earlier_uploads_are_written_without_another_upload
     assert len(symbl.submissions) == 1
 
 
+async def test_files_that_are_older_than_the_last_part_are_written_anew(shell, folder, tmp_path):
+    command = ("upload", "--json", "--group-by", "folder", "--format", "txt", folder)
+    out = tmp_path / "out"
+    record(folder, "x/1.wav")
+    assert (await shell.run(*command, "-o", out)).code == 0
+    (path,) = out.rglob("*.txt")
+    before = path.read_text()
+    os.utime(path, (1e9, 1e9))
+    # The run that sends the next part does not come to its files: it is killed, for example.
+    record(folder, "x/2.wav", start=1)
+    assert results(await shell.run(*command))["2.wav"] == "completed"
+
+    ended = await shell.run(*command, "-o", out)
+
+    assert results(ended) == {"1.wav": "skipped", "2.wav": "skipped"}
+    assert path.read_text().count("Good morning.") == 2 * before.count("Good morning.")
+    ended = await shell.run(*command, "-o", out)
+    assert "written" not in [line["event"] for line in ended.lines]
+
+
 async def test_a_meeting_has_one_set_of_files(shell, folder, tmp_path):
     record(folder, "standup/1.wav", "standup/2.wav")
 
@@ -735,6 +755,28 @@ async def test_a_watch_reports_each_recording_once(shell, symbl, folder, tmp_pat
         *(("1.wav", "completed"), ("2.wav", "completed"))
     ]
     assert "2 of 2 recordings so far are done" in ended.err
+
+
+async def test_a_watch_writes_the_files_once_their_folder_can_be_written(shell, folder, tmp_path):
+    record(folder, "x/1.wav")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "x").write_text("a file in the place of the folder")
+    process = await shell.start(
+        *("upload", "--json", "--watch", "--quiet-for", "0", "-o", out, folder)
+    )
+    assert process.stdout is not None
+    seen: list[str] = []
+    async for line in process.stdout:
+        seen.append(json.loads(line)["event"])
+        if seen[-1] == "unwritten":
+            (out / "x").unlink(missing_ok=True)
+        if seen[-1] == "written":
+            process.send_signal(signal.SIGINT)
+    await process.wait()
+    assert "unwritten" in seen
+    assert seen.count("written") == 1
+    assert (out / "x" / "1.txt").exists()
 
 
 async def test_a_lost_answer_is_settled_by_evidence(shell, symbl, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import resource
 import threading
 from collections.abc import AsyncIterator
 
@@ -37,7 +38,7 @@ async def test_an_intent_that_is_being_stored_is_withdrawn_with_its_recording(sy
     ledger._threads.threads.submit(disk_answers.wait)
     show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
     async with symbl.client() as client:
-        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
         settling = asyncio.create_task(
             sender.settle(found, Meeting(None, "a", (found,)), behind=None)
         )
@@ -68,7 +69,7 @@ async def test_a_file_that_changes_before_its_last_byte_is_not_accepted(symbl, t
 
     show = Rewriting(Output(io.StringIO()), Output(io.StringIO()))
     async with symbl.client() as client:
-        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
         outcome = await sender.settle(found, Meeting(None, "a", (found,)), behind=None)
 
     assert outcome is not None
@@ -86,9 +87,34 @@ async def test_nothing_is_sent_whose_intent_cannot_be_stored(symbl, tmp_path):
     ledger._file.execute("DROP TABLE item")
     show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
     async with symbl.client() as client:
-        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
         with pytest.raises(LedgerError, match="no such table"):
             await sender.settle(found, Meeting(None, "a", (found,)), behind=None)
         await sender.stop()
     await ledger.aclose()
     assert [one for one in symbl.submissions if one.job_id is not None] == []
+
+
+async def test_a_recording_that_cannot_be_read_now_is_taken_once_more(symbl, tmp_path):
+    (path,) = record(tmp_path, "a.wav")
+    (found,) = find([str(path)]).found
+    meeting = Meeting(None, "a", (found,))
+    ledger = open_ledger(tmp_path / "ledger.db")
+    show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
+    async with symbl.client() as client:
+        sender = Sender(client, ledger, show, Settings(), Outcomes(), set())
+        await ledger.load([found.source])
+        most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            outcome = await sender.settle(found, meeting, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        assert outcome is not None
+        assert (outcome.result, outcome.exit_code) == (Result.UNSENT, 2)
+        assert "Too many open files" in str(outcome.reason)
+        path.unlink()
+        outcome = await sender.settle(found, meeting, None)
+        assert outcome is not None
+        assert (outcome.result, outcome.exit_code) == (Result.REFUSED, 2)
+    await ledger.aclose()

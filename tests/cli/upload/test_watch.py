@@ -17,7 +17,8 @@ from tests.cli.upload.recordings import record
 class Underway:
     def __init__(self) -> None:
         self.active: set[str] = set()
-        self.unsent: set[str] = set()
+        self.again: set[str] = set()
+        self.in_place: set[int] = set()
 
 
 A = Found("/r/a.wav", "a.wav", "a.wav", "/r")
@@ -55,6 +56,39 @@ def test_a_file_whose_time_is_in_the_future_is_taken_after_a_quiet_time():
     assert settled.ready([A], grown, 115) == ([A], {A.source})
 
 
+def test_a_file_of_a_clock_that_is_behind_is_taken_once_it_stands_still():
+    settled = Settled(quiet=10)
+    assert settled.ready([], {}, 100) == ([], set())
+    # Its server's clock is a minute behind: by its time, each change is an old one.
+    for now in range(102, 130, 2):
+        growing = {A.source: stamp(now - 60, size=now)}
+        assert settled.ready([A], growing, now) == ([], set()), now
+    assert settled.ready([A], growing, 138) == ([A], {A.source})
+    settled.take(A.source, growing[A.source])
+    assert settled.ready([A], {A.source: stamp(79, size=999)}, 140) == ([], set())
+
+
+def test_a_file_that_fails_again_and_again_is_taken_after_longer_pauses():
+    settled = Settled(quiet=10)
+    now = 100.0
+    for pause in (10, 20, 40, 80, 80):
+        settled.take(A.source, stamp(5))
+        settled.release(A.source, now)
+        assert settled.ready([A], {A.source: stamp(5)}, now + pause - 1) == ([], set())
+        now += pause
+        assert settled.ready([A], {A.source: stamp(5)}, now) == ([A], {A.source}), pause
+
+
+def test_an_old_file_is_taken_at_once_and_one_that_is_moved_in_after_a_quiet_time():
+    settled = Settled(quiet=10)
+    assert settled.ready([A], {A.source: stamp(5)}, 100) == ([A], {A.source})
+    settled.take(A.source, stamp(5))
+    moved = Found("/r/b.wav", "b.wav", "b.wav", "/r")
+    stamps = {A.source: stamp(5), moved.source: stamp(6)}
+    assert settled.ready([A, moved], stamps, 102) == ([A], set())
+    assert settled.ready([A, moved], stamps, 112) == ([A, moved], {moved.source})
+
+
 def test_a_link_is_taken_at_once_and_a_file_that_is_gone_is_not():
     settled = Settled(quiet=10)
     assert settled.ready([LINK, A], {A.source: None}, 0) == ([LINK], {LINK.source})
@@ -78,9 +112,11 @@ async def test_meetings_are_yielded_as_their_recordings_appear(tmp_path):
     run.active.clear()
     again = await anext(meetings)
     assert [part.relative for part in again.parts] == ["x/1.wav", "x/2.wav"]
-    # What did not arrive is taken once more.
-    run.unsent.add(again.parts[0].source)
+    # What did not arrive is taken once more, and what was seen before this look is not relied on.
+    run.in_place.add(7)
+    run.again.add(again.parts[0].source)
     assert (await anext(meetings)).identity == again.identity
+    assert not run.in_place
     await meetings.aclose()
 
 

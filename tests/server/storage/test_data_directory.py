@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,21 @@ async def test_recordings_without_their_database_are_not_removed(
             await LocalServer(data=tmp_path).start()
 
     assert (tmp_path / "bodies" / "tmp1").read_bytes() == b"accepted"
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_nothing_is_accepted_once_the_database_has_gone(
+    start: Any, data: Path, is_replaced: bool
+) -> None:
+    """SQLite goes on with the removed file, whose content ends with the process."""
+    caller = await start(data=data)
+    assert (await caller.text("All is well.")).status == 201
+    database = data / "symbl.sqlite3"
+    database.rename(data.parent / "before")
+    if is_replaced:
+        database.touch()
+
+    assert (await caller.text("Nothing is well.")).status == 503
+    ready = await caller.get("/readyz")
+    assert ready.status == 503
+    assert "removed, moved or replaced" in ready.body["reason"]
