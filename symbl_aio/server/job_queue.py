@@ -167,8 +167,8 @@ class Jobs:
         await self._gate.wait_for_permit(HoldPoint.BEFORE_COMPLETION)
         status = await self._end(job, publish)
         deleted, job.payload = job.payload is None, None
-        # After its end is stored: a server that is killed before it needs the file again. What
-        # was read of a link is kept by no row.
+        # After its end is stored: a server that is killed before it needs the file again. No row
+        # names the recording of a link, so it is not kept.
         if payload is not None and (deleted or payload.url or not self._keep_bodies):
             payload.close()
         # Before the status changes: a waiter that sees it finished finds the slot free.
