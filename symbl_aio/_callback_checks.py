@@ -110,13 +110,11 @@ def _check_callable(name: str, function: object, remedy: str) -> None:
         raise ConfigurationError(f"{name} is the class {function.__name__}; {remedy} or an object")
 
 
-def _bodies(function: object) -> list[object]:
+def _bodies(function: Callable[..., Any]) -> list[object]:
     """Return a function, the function that it wraps, and the ``__call__`` of its type."""
     while isinstance(function, partial):
         function = function.func
-    unwrapped = inspect.unwrap(function) if callable(function) else function
-    found = [function, unwrapped, getattr(type(function), "__call__", None)]  # noqa: B004
-    return [body for body in found if body is not None]
+    return [function, inspect.unwrap(function), type(function).__call__]
 
 
 def _is_lazy(function: object) -> bool:

@@ -14,10 +14,15 @@ from symbl_aio import (
     ClientClosedError,
     Config,
     ConfigurationError,
+    Event,
     JobFailedError,
     Limits,
     MediaRejectedError,
     Outcome,
+    SubmissionAccepted,
+    SubmissionEnded,
+    SubmissionQueued,
+    SubmissionStarted,
     SymblClient,
     Text,
     TransportError,
@@ -63,7 +68,21 @@ async def test_a_server_that_only_fails_brings_few_sources_into_doubt(
 ) -> None:
     monkeypatch.setattr(Outage, "pause", 0.01)
     sources = [Text(f"Part {n}.") for n in range(100)]
-    async with LocalSymbl() as server, server.client(limits=Limits(jobs=5), **QUICK) as symbl:
+    sending: set[str] = set()
+    together = 0
+
+    def observe(event: Event) -> None:
+        nonlocal together
+        if isinstance(event, SubmissionStarted):
+            sending.add(event.key)
+        elif isinstance(event, SubmissionAccepted | SubmissionEnded):
+            sending.discard(event.key)
+        together = max(together, len(sending))
+
+    async with (
+        LocalSymbl() as server,
+        server.client(limits=Limits(jobs=5), observers=[observe], **QUICK) as symbl,
+    ):
         server.inject("status:502", on="POST", times=1000)
         outcomes: list[Outcome[Text]] = []
         async for outcome in symbl.map(sources):
@@ -71,12 +90,14 @@ async def test_a_server_that_only_fails_brings_few_sources_into_doubt(
             if len(outcomes) == 12:
                 assert len(server.submissions) <= 13
                 server.clear_faults()
+                together = 0
 
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     assert {type(error) for error in errors} == {AmbiguousSubmissionError}
     assert len(errors) <= 13
     assert len(outcomes) == 100
     assert caplog.text.count("one source at a time") == 1
+    assert together > 1, "once one was accepted, the others wait no longer for each other"
 
 
 async def test_a_client_that_closes_ends_sources_that_wait_for_the_end_of_an_outage(
@@ -192,15 +213,32 @@ async def test_an_error_that_is_none_of_ours_is_an_outcome_as_well(server: Local
 
 
 async def test_leaving_early_withdraws_what_was_not_sent(server: LocalSymbl) -> None:
-    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+    queued = asyncio.Semaphore(0)
+
+    def observe(event: Event) -> None:
+        if isinstance(event, SubmissionQueued):
+            queued.release()
+
+    async with server.client(limits=Limits(jobs=1), observers=[observe], **QUICK) as symbl:
         server.hold_jobs()
         server.release(1)
         found = symbl.map(Text(f"Part {n}.") for n in range(100))
         assert (await anext(found)).ok
+        for _ in range(3):
+            await queued.acquire()
+        assert symbl.stats().queued == 1, "the third waits for the slot of the second"
         await found.aclose()
         assert symbl.stats().queued == 0
         server.release()
     assert len(server.submissions) <= 2
+
+
+async def test_a_client_that_is_not_open_pulls_no_source(server: LocalSymbl) -> None:
+    sources = iter([Text("One.")])
+
+    with pytest.raises(ClientClosedError):
+        await anext(server.client().map(sources))
+    assert len(list(sources)) == 1
 
 
 async def test_a_single_path_is_not_taken_for_a_list_of_letters(server: LocalSymbl) -> None:

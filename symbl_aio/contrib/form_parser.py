@@ -95,7 +95,7 @@ class Form:
     def take(self) -> bytes:
         """Return the bytes of the file that were parsed since the last call."""
         data, self._data = self._data, []
-        return data[0] if len(data) == 1 else b"".join(data)
+        return b"".join(data)
 
     def feed(self, chunk: bytes) -> None:
         """Parse the next bytes of the body. Raises ``BadUploadError`` if they are no form."""

@@ -38,6 +38,15 @@ def test_a_pattern_without_groups_means_its_match(tmp_path):
     assert "mon|wed" in reason
 
 
+def test_the_groups_of_a_pattern_name_the_meeting_and_not_the_rest_of_its_match(tmp_path):
+    record(tmp_path, "standup-1.wav", "standup-2.wav", "review-1-eu.wav")
+    grouped = grouping(r"(\w+)-\d(?:-(\w+))?")(find([str(tmp_path)]).found)
+    assert shown(grouped) == {
+        "review eu": ["review-1-eu.wav"],
+        "standup": ["standup-1.wav", "standup-2.wav"],
+    }
+
+
 def test_a_match_without_text_makes_no_meeting_of_all_recordings(tmp_path):
     record(tmp_path, "a.wav", "mon1.wav")
     grouped = grouping("(?:mon)?")(find([str(tmp_path)]).found)
