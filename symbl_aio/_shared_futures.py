@@ -15,6 +15,17 @@ T = TypeVar("T")
 _LOG = Log("symbl_aio")
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop. Raises ``ConfigurationError`` without one, as under trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise misuse(
+            "no event loop of asyncio runs here, as under trio; run it with asyncio.run, or use "
+            "symbl_aio.sync in a thread"
+        ) from None
+
+
 def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
     """Raise ``ConfigurationError`` unless ``loop``, on which ``what`` was started, runs here.
 

@@ -340,3 +340,9 @@ async def test_without_any_loop_it_is_refused_as_well(server: LocalSymbl) -> Non
         ):
             with pytest.raises(ConfigurationError, match=REMEDY):
                 await asyncio.to_thread(use_it)
+
+
+def test_what_starts_under_another_library_than_asyncio_says_so() -> None:
+    for start in (SymblClient(AccessToken("t")).start, Embedded(AccessToken("t")).__aenter__):
+        with pytest.raises(ConfigurationError, match="trio"):
+            start().send(None)  # as trio does, without a loop of asyncio

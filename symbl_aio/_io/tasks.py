@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
+from symbl_aio._shared_futures import running_loop
 from symbl_aio._threads import GRACE
 from symbl_aio.errors import ClientClosedError
 
@@ -64,7 +65,7 @@ class Tasks:
 
     def open(self) -> None:
         """Bind to the running event loop, and to the context of the caller."""
-        self.loop = asyncio.get_running_loop()
+        self.loop = running_loop()
         self._context = copy_context()
 
     def start(
