@@ -199,7 +199,7 @@ class Account:
         return self._pages.signed(request)
 
     async def aclose(self) -> None:
-        """Cancel what runs for the account."""
+        """Cancel the tasks of the account."""
         await self.live.aclose()
         await self._retention.aclose()
         await self.jobs.aclose()

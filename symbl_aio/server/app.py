@@ -175,14 +175,10 @@ class App:
             if connection.holder is None:
                 response.force_close()
             return response
-        handler = self._handlers[index][account]
+        handle = partial(_with_errors_as_json, self._handlers[index][account])
         if self._faults.pending:
-            handle = partial(_with_errors_as_json, handler)
             return await self._faults.handle(request, handle, self._fault_context)
-        try:
-            return await handler(request)
-        except Exception as error:
-            return _error_response(request, error)
+        return await handle(request)
 
     def _check(self, route: _Route, request: web.Request, connection: Connection) -> Account | None:
         """Return the account of a request. Raises an ``ApiError`` for one that is refused."""

@@ -27,6 +27,7 @@ Publish: TypeAlias = Callable[[JobEnded], Awaitable[None]]
 Process: TypeAlias = Callable[[Job, SubmissionPayload], Awaitable[Publish]]
 
 UNEXPECTED = "the server has made a mistake; its log has more"
+_DELETED = "its conversation was deleted"
 
 # Seconds until the end of a job is stored again after the disk was full, or failed.
 _STORE_AGAIN = 5.0
@@ -42,7 +43,7 @@ class Jobs:
     ``process`` processes the submission of a job and returns a function that publishes the
     results; both raise ProcessingError. That function is called on completion, so the
     conversation shows no result before; it stores them together with the end of the job.
-    ``keep_bodies``: a recording outlives its job. ``limit``: slots of the account.
+    ``keep_bodies``: a recording that was sent outlives its job. ``limit``: slots of the account.
     ``min_seconds``: the shortest time in progress. ``on_status_change`` is called after each
     change of status. ``retain``: how many finished jobs to keep in memory; None keeps all.
     """
@@ -154,6 +155,7 @@ class Jobs:
     async def _run(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
         await self._gate.wait_for_permit(HoldPoint.BEFORE_START)
+        payload = job.payload
         if job.calls_webhook:
             self._store.post(JobStarted(job))
         self._set_status(job, Status.IN_PROGRESS)
@@ -164,9 +166,10 @@ class Jobs:
             await asyncio.sleep(rest)
         await self._gate.wait_for_permit(HoldPoint.BEFORE_COMPLETION)
         status = await self._end(job, publish)
-        payload, job.payload = job.payload, None
-        # After its end is stored: a server that is killed before it needs the file again.
-        if payload is not None and not self._keep_bodies:
+        deleted, job.payload = job.payload is None, None
+        # After its end is stored: a server that is killed before it needs the file again. No row
+        # names the recording of a link, so it is not kept.
+        if payload is not None and (deleted or payload.url or not self._keep_bodies):
             payload.close()
         # Before the status changes: a waiter that sees it finished finds the slot free.
         self._unfinished -= 1
@@ -182,7 +185,7 @@ class Jobs:
             if "job_fails" in job.faults:
                 raise ProcessingError("it was told to fail")
             if job.payload is None:
-                raise ProcessingError("its conversation was deleted")
+                raise ProcessingError(_DELETED)
             return await self._process(job, job.payload)
         except ProcessingError as error:
             self._fail(job, str(error))
@@ -210,7 +213,7 @@ class Jobs:
         except StorageError:
             raise
         except ApiError:
-            self._fail(job, "its conversation was deleted")
+            self._fail(job, _DELETED)
             return False
         except ProcessingError as error:
             self._fail(job, str(error))
@@ -221,6 +224,9 @@ class Jobs:
         return True
 
     def _fail(self, job: Job, reason: str, *, traceback: bool = False) -> None:
+        if job.payload is None:
+            # Its file has gone under it, for example.
+            reason, traceback = _DELETED, False
         # Without a traceback it is the fault of the submission, not of the server.
         level = logging.ERROR if traceback else logging.INFO
         logger.log(level, "job %s fails: %s", job.id, reason, exc_info=traceback)

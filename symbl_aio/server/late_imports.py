@@ -1,4 +1,4 @@
-"""What a server imports with the first request for it: few servers of tests get one.
+"""The modules that a server imports with the first request for them: few servers of tests get one.
 
 A suite may start one in each of its processes, and would wait for all of it.
 """

@@ -1,4 +1,4 @@
-"""What an operator's tools request: ``/healthz``, ``/readyz`` and ``/metrics``."""
+"""The calls of an operator's tools: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 

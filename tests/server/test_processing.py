@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import struct
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from symbl_aio.server import Line, processing
 from symbl_aio.server.conversations.conversation import Settings
@@ -130,8 +133,6 @@ async def test_probing_of_media_can_be_switched_off(start: Any) -> None:
 
 
 async def test_linked_media_is_fetched(start: Any, tmp_path: Path) -> None:
-    from aiohttp import web
-
     sound = wav(1.0)
     app = web.Application()
 
@@ -156,6 +157,51 @@ async def test_linked_media_is_fetched(start: Any, tmp_path: Path) -> None:
     assert "1.0 s of wav" in message["text"]
     assert known["text"] == "Known."
     assert files(tmp_path) == []
+
+
+@pytest.fixture
+async def slow_link() -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
+    """The link to a recording, whether it was asked for, and what lets it come."""
+    asked, come = asyncio.Event(), asyncio.Event()
+
+    async def give(request: web.Request) -> web.Response:
+        asked.set()
+        await come.wait()
+        return web.Response(body=wav(1.0))
+
+    app = web.Application()
+    app.router.add_get("/talk.wav", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/talk.wav", asked, come
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+async def test_a_link_leaves_nothing_of_a_conversation_that_is_deleted_meanwhile(
+    start: Any, tmp_path: Path, slow_link: Any, kind: str
+) -> None:
+    url, asked, come = slow_link
+    caller = await start(directory=tmp_path)
+    accepted = await link(caller, kind, url)
+    await asked.wait()
+    await caller.request("DELETE", f"/v1/conversations/{accepted.body['conversationId']}")
+    come.set()
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    job = await caller.get(f"/v1/job/{accepted.body['jobId']}")
+    assert job.body["reason"] == "its conversation was deleted"
+    assert files(tmp_path) == []
+
+
+async def test_a_linked_recording_is_not_kept(start: Any, tmp_path: Path, slow_link: Any) -> None:
+    url, _, come = slow_link
+    come.set()
+    caller = await start(data=tmp_path / "data", keep_days=30)
+    await done(caller, await link(caller, "audio", url))
+
+    assert files(tmp_path / "data" / "bodies") == []
 
 
 def size(path: Path) -> int:

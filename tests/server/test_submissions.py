@@ -344,6 +344,19 @@ async def test_bodies_are_on_disk_while_needed_and_gone_afterwards(
     assert entries(tmp_path) == []
 
 
+async def test_the_body_of_a_held_job_goes_with_its_conversation(
+    start: Any, tmp_path: Path
+) -> None:
+    caller = await start(directory=tmp_path)
+    caller.server.hold_jobs()
+    accepted = await caller.video()
+    assert sizes(tmp_path) == [len(MP4)]
+
+    await caller.request("DELETE", f"/v1/conversations/{accepted.body['conversationId']}")
+
+    assert sizes(tmp_path) == []
+
+
 async def test_bodies_need_be_neither_kept_nor_hashed(start: Any, tmp_path: Path) -> None:
     caller = await start(keep_bodies=False, hash_bodies=False, directory=tmp_path)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from symbl_aio.server.live.audio_clock import AudioClock, AudioFormat
-from symbl_aio.server.live.speech_stream import Heard, ResultQueue
+from symbl_aio.server.live.audio_clock import AudioFormat
+from symbl_aio.server.live.speech_stream import Heard, TimedStream
 from symbl_aio.server.transcript_registry import RegisteredStream, assign_times
 
 
@@ -64,37 +62,22 @@ def _begun(line: Heard, seconds: float) -> Heard | None:
     return Heard(text, line.start, seconds, False, speaker=line.speaker, email=line.email)
 
 
-class PlaybackStream:
-    """Plays a transcript as the audio of one socket arrives, and the rest at its end.
-
-    ``offset``: the second of the conversation at which the audio of this socket begins.
-    """
+class PlaybackStream(TimedStream):
+    """Plays a transcript as the audio of one socket arrives, and the rest at its end."""
 
     def __init__(self, playback: Playback, audio: AudioFormat, offset: float) -> None:
+        super().__init__(audio, offset)
         self._playback = playback
-        self._clock = AudioClock(audio)
-        self._offset = offset
-        self._results = ResultQueue()
         self._play()
-
-    @property
-    def until(self) -> float:
-        return self._offset + self._clock.seconds
 
     async def feed(self, audio: bytes) -> None:
-        self._clock.add(audio)
+        await super().feed(audio)
         self._play()
-
-    async def change(self, audio: AudioFormat) -> None:
-        self._clock.change(audio)
 
     async def finish(self, *, lost: bool = False) -> None:
         if not lost:
             self._put(self._playback.rest())
         self._results.end()
-
-    def results(self) -> AsyncIterator[Heard]:
-        return aiter(self._results)
 
     def _play(self) -> None:
         self._put(self._playback.play(self.until))

@@ -101,8 +101,8 @@ _NOT_TRANSCRIBED = (
 )
 
 
-class UntranscribedStream:
-    """Audio without recognition and without a transcript: its one result is a notice.
+class TimedStream:
+    """Audio whose time alone counts, and the results of it.
 
     ``offset``: the second of the conversation at which the audio begins.
     """
@@ -111,7 +111,6 @@ class UntranscribedStream:
         self._clock = AudioClock(audio)
         self._offset = offset
         self._results = ResultQueue()
-        self._received = False
 
     @property
     def until(self) -> float:
@@ -119,10 +118,22 @@ class UntranscribedStream:
 
     async def feed(self, audio: bytes) -> None:
         self._clock.add(audio)
-        self._received = True
 
     async def change(self, audio: AudioFormat) -> None:
         self._clock.change(audio)
+
+    def results(self) -> AsyncIterator[Heard]:
+        return aiter(self._results)
+
+
+class UntranscribedStream(TimedStream):
+    """Audio without recognition and without a transcript: its one result is a notice."""
+
+    _received = False
+
+    async def feed(self, audio: bytes) -> None:
+        await super().feed(audio)
+        self._received = True
 
     async def finish(self, *, lost: bool = False) -> None:
         if self._received:
@@ -130,6 +141,3 @@ class UntranscribedStream:
             text = _NOT_TRANSCRIBED.format(seconds=seconds)
             self._results.put(Heard(text, self._offset, self.until, notice=True))
         self._results.end()
-
-    def results(self) -> AsyncIterator[Heard]:
-        return aiter(self._results)
