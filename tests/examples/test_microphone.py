@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import stat
 import sys
@@ -13,14 +14,17 @@ from pathlib import Path
 from symbl_aio.testing import LocalSymbl
 from tests.forks import Program
 
-# It writes odd numbers of bytes, as a pipe may cut them, and one word to the test first.
-RECORDER = """#!{python}
+# It writes odd numbers of bytes, as a pipe may cut them, and one word to the test first. Python is
+# called by a shell: the first line of a program cannot name one below a folder with a space.
+RECORDER = """#!/bin/sh
+exec {python} -c '
 import sys, time
-open({began!r}, "w").write("began")
+open("{began}", "w").write("began")
 while True:
     sys.stdout.buffer.write(bytes(3201))
     sys.stdout.buffer.flush()
     time.sleep(0.01)
+'
 """
 
 
@@ -28,7 +32,7 @@ async def test_what_is_spoken_is_captioned_until_ctrl_c(tmp_path: Path):
     began = tmp_path / "began"
     os.mkfifo(began)
     recorder = tmp_path / "arecord"
-    recorder.write_text(RECORDER.format(python=sys.executable, began=str(began)))
+    recorder.write_text(RECORDER.format(python=shlex.quote(sys.executable), began=began))
     recorder.chmod(recorder.stat().st_mode | stat.S_IXUSR)
     async with LocalSymbl(probe_media=False) as server:
         example = await Program.start(
