@@ -36,9 +36,9 @@ class Connection:
     handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
     which stays until the next one, in ``kept_in``; a small one counts until it has shown a token.
     ``whole``: the head has arrived, and what follows is a body. ``in_chunks``: the last body has no
-    known length. ``holder``: the application whose
-    token was shown last. ``response``: counts the bytes of the last response; ``taken``: those
-    that had left at the last look. ``is_answered``: all of it was made.
+    known length. ``holder``: the application whose token was shown last. ``response``: counts the
+    bytes of the last response; ``taken``: those that had left at the last look. ``is_answered``:
+    all of it was made.
     """
 
     sock: socket.socket
