@@ -394,10 +394,12 @@ async def test_many_are_decided_about_by_what_they_share(shell, outbox):
 async def test_doubts_are_resolved_all_at_once_but_never_by_default(shell, outbox, url):
     ended = await shell.run("resolve", "--not-accepted")
     ids = await shell.run("resolve", "--all", "--accepted", "--job-id", "j")
+    empty = await shell.run("resolve", "--all", "--accepted", "--conversation-id", "")
     every = await shell.run("resolve", "--all", "--not-accepted", "--json")
 
     assert (ended.code, ids.code) == (2, 2)
     assert "give its KEY" in ids.err
+    assert (empty.code, empty.err) == (ids.code, ids.err)
     assert (every.code, every.lines[-1]["items"]) == (0, 0)
 
 
