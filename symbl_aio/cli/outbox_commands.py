@@ -275,13 +275,13 @@ def _decide(decision: str, as_json: bool, options: dict[str, Any], **arguments: 
         raise click.UsageError(
             "Give KEYs; or what they have in common, such as --state; or --all. One of these."
         )
+    ids = {name: options.pop(name, None) for name in ("conversation_id", "job_id")}
     arguments |= options
-    ids = {name: arguments.pop(name, None) for name in ("conversation_id", "job_id")}
-    if ids != {"conversation_id": None, "job_id": None}:
-        if len(keys) != 1:
-            raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
-        _run("resolve_one", as_json, key=keys[0], **ids, **arguments)
-    _run("decide", as_json, decision=decision, keys=keys, conditions=conditions, **arguments)
+    if all(one is None for one in ids.values()):
+        _run("decide", as_json, decision=decision, keys=keys, conditions=conditions, **arguments)
+    if len(keys) != 1:
+        raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
+    _run("resolve_one", as_json, key=keys[0], **ids, **arguments)
 
 
 @click.group()

@@ -66,8 +66,8 @@ class Settled:
             # that was set back is that of a copy, which is complete then.
             is_set_back = before is not None and stamp.modified_ns < before.modified_ns
             earliest = -math.inf if is_set_back else self._looked
-            changed = stamp.modified_ns / 1e9
-            changed = changed if earliest <= changed <= now else now
+            modified = stamp.modified_ns / 1e9
+            changed = modified if earliest <= modified <= now else now
             self._seen[source] = (stamp, changed)
         return changed
 
