@@ -213,7 +213,6 @@ class Heartbeat:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run blocking database work, with retries while the database is away."""
-        work = partial(self._database.retry_deadlocks, work)
         pause = 0.1
         while True:
             try:

@@ -188,7 +188,9 @@ class Database(Tables):
     async def call(self, work: Callable[[], T]) -> T:
         """Run blocking work in a thread of this database's own, and return its result.
 
-        Raises ``sqlite3.OperationalError`` while the file of an SQLite database is away.
+        It is run again whenever PostgreSQL ended its transaction to break a deadlock: operators
+        resolve the items of a conversation in any order, with workers beside them. Raises
+        ``sqlite3.OperationalError`` while the file of an SQLite database is away.
         """
         if self.is_sqlite:
             try:
@@ -198,11 +200,16 @@ class Database(Tables):
             else:
                 if (found.st_dev, found.st_ino) != self._file_id:
                     self._follow_file(found)
-        # Not in the loop's default executor: in a worker that belongs to DBOS, and ends with it.
-        future = self._threads.submit(work)
-        self._calls.add(future)
-        future.add_done_callback(self._calls.discard)
-        return await asyncio.wrap_future(future)
+        while True:
+            # Not in the loop's default executor: a worker's belongs to DBOS, and ends with it.
+            future = self._threads.submit(work)
+            self._calls.add(future)
+            future.add_done_callback(self._calls.discard)
+            try:
+                return await asyncio.wrap_future(future)
+            except exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+                    raise
 
     def _check_never_found(self, error: OSError) -> None:
         # SQLite would make an empty file, or go on in the one that was moved away or deleted.
@@ -268,18 +275,6 @@ class Database(Tables):
         if self._reported_at is not None:
             self._reported_at = None
             _LOG.warning("the database is back")
-
-    def retry_deadlocks(self, work: Callable[[], T]) -> T:
-        """Run a transaction, again whenever PostgreSQL ended it to break a deadlock.
-
-        Operators resolve the items of a conversation in any order, with workers beside them.
-        """
-        while True:
-            try:
-                return work()
-            except exc.OperationalError as error:
-                if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
-                    raise
 
     def close(self) -> None:
         """Close all connections. Running calls have five seconds, and get an error then."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -277,20 +276,6 @@ class Decisions:
 
     def decide(self, decision: Decision, batch: Batch, *, dry_run: bool) -> BatchResult:
         """Change a batch of items in one transaction, which a dry run rolls back."""
-        work = partial(self._decide, decision, batch, dry_run)
-        return self._database.retry_deadlocks(work)
-
-    def decide_one(self, decision: Decision, key: str, *, dry_run: bool) -> Item:
-        """Change one item. Raises ``ConfigurationError`` and ``NotFoundError``."""
-        for batch in self.batches_of([key])[0]:
-            result = self.decide(decision, batch, dry_run=dry_run)
-            if result.refused:
-                raise ConfigurationError(result.refused[key])
-            for item in result.items:
-                return item
-        raise NotFoundError(404, unknown_key(key))  # or it has expired since then
-
-    def _decide(self, decision: Decision, batch: Batch, dry_run: bool) -> BatchResult:
         result = BatchResult()
         with suppress(_DryRunError), self._database.begin() as connection:
             # Conversations first, as workers lock them. An item stays in its conversation.
@@ -309,6 +294,16 @@ class Decisions:
                 raise _DryRunError
             notify_ready(self._database, connection)
         return result
+
+    def decide_one(self, decision: Decision, key: str, *, dry_run: bool) -> Item:
+        """Change one item. Raises ``ConfigurationError`` and ``NotFoundError``."""
+        for batch in self.batches_of([key])[0]:
+            result = self.decide(decision, batch, dry_run=dry_run)
+            if result.refused:
+                raise ConfigurationError(result.refused[key])
+            for item in result.items:
+                return item
+        raise NotFoundError(404, unknown_key(key))  # or it has expired since then
 
     def _choose(
         self,

@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -227,7 +226,7 @@ def submit_chunk(
     """
     for _ in range(_MAX_RACES):
         try:
-            return database.retry_deadlocks(partial(_submit_chunk, database, chunk, traceparent))
+            return _submit_chunk(database, chunk, traceparent)
         except IntegrityError:  # another process inserted one of the keys at the same moment
             pass
     return _submit_chunk(database, chunk, traceparent)
