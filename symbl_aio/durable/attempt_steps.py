@@ -100,20 +100,14 @@ class ItemSteps:
         self._sender = Sender(database, self._records, client, heartbeat, worker)
         self._heartbeat = heartbeat
         self._dispatcher = dispatcher
-        self._rows: dict[Attempt, Row] = {}
-        """Rows of attempts that were dispatched here, until they are used."""
         self._jobs: dict[Attempt, Job] = {}
         """Jobs of attempts that were accepted here, until they are used."""
         self._on_ambiguous: OnAmbiguous = on_ambiguous
         self._ambiguity_timeout = ambiguity_timeout
 
-    def expect(self, attempt: Attempt, row: Row) -> None:
-        """Use a row that was just read, when the attempt is sent."""
-        self._rows[attempt] = row
-
     def forget(self, attempt: Attempt) -> None:
         """Forget what is known about an attempt that ended here."""
-        self._rows.pop(attempt, None)
+        self._dispatcher.rows.pop(attempt, None)
         self._jobs.pop(attempt, None)
         self._sender.outage.sought(attempt, found=False)
 
@@ -175,7 +169,7 @@ class ItemSteps:
         return await self._run_with_retries(attempt, partial(self._send, attempt), sends=True)
 
     async def _send(self, attempt: Attempt) -> StepResult:
-        row = self._rows.pop(attempt, None) or await self._read(attempt)
+        row = self._dispatcher.rows.pop(attempt, None) or await self._read(attempt)
         content = Content(row.content)
         has_webhook = self._sender.has_webhook(content)
         if row.job_id is not None:

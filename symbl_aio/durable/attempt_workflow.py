@@ -12,8 +12,6 @@ from time import monotonic
 from typing import Any, Final
 
 from symbl_aio._core.polls import HINT_GAP
-from symbl_aio.durable._database import dbos
-from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable.attempt_steps import ItemSteps
 from symbl_aio.durable.items import Attempt
 
@@ -39,15 +37,6 @@ class ItemWorkflows:
         """Poll early: a webhook call came for an attempt. No-op if it does not run here."""
         if attempt in self._webhooks:
             self._webhooks[attempt].set()
-
-    async def start(self, attempt: Attempt, row: Row) -> None:
-        """Start the workflow of an item that got a slot, and that was read just now."""
-        self._steps.expect(attempt, row)
-        try:
-            await dbos.start(attempt)
-        except BaseException:
-            self._steps.forget(attempt)
-            raise
 
     async def run(self, attempt: Attempt) -> str:
         """Run an attempt to its end, and return the item's state. Raises nothing."""

@@ -9,12 +9,13 @@ and a worker dequeues handed-over items at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Final
 
+from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.slots import Slots
@@ -40,13 +41,15 @@ class Dispatcher:
         self._poll_interval = poll_interval
         self.woken = asyncio.Event()
         """Set it to dispatch soon, when an item may be ready: on the loop of ``run``."""
-        self._start: Callable[[Attempt, Row], Awaitable[None]]
         self._active: Collection[Attempt] | None = None
         """The attempts in this process, while ``run`` runs."""
         self._has_freed = False
         self._starting: set[asyncio.Task[None]] = set()
         self.unstarted: dict[Attempt, float] = {}
         """Times of the slots that were given here, until their attempts have started."""
+        self.rows: dict[Attempt, Row] = {}
+        """Rows of the attempts that are started here, as they were read with their slots. Each is
+        used once."""
 
     @property
     def running(self) -> int | None:
@@ -86,15 +89,12 @@ class Dispatcher:
             self._has_freed = True
             asyncio.get_running_loop().call_later(_GATHER, self.woken.set)
 
-    async def run(
-        self, start: Callable[[Attempt, Row], Awaitable[None]], active: Collection[Attempt]
-    ) -> None:
+    async def run(self, active: Collection[Attempt]) -> None:
         """Fill free slots until cancelled. An outage only delays it.
 
-        ``start`` starts an attempt in this process, with the item's row; ``active`` has those
-        that run.
+        ``active``: the attempts that run in this process.
         """
-        self._start, self._active = start, active
+        self._active = active
         while True:
             self.woken.clear()
             if (running := self.running) is not None:
@@ -129,5 +129,10 @@ class Dispatcher:
 
     async def _start_one(self, row: Row) -> None:
         attempt = Attempt(row.key, row.attempt)
-        await self._start(attempt, row)
+        self.rows[attempt] = row
+        try:
+            await dbos.start(attempt)
+        except BaseException:
+            self.rows.pop(attempt, None)
+            raise
         self.unstarted.pop(attempt, None)

@@ -329,7 +329,7 @@ class Worker:
         self._tasks = [
             self._loop.create_task(work)
             for work in (
-                dispatcher.run(here.start, here.active),
+                dispatcher.run(here.active),
                 heartbeat.run(),
                 heartbeat.watch(here.active),
                 notifications.run(),
