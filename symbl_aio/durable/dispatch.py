@@ -99,16 +99,14 @@ class Dispatcher:
             self.woken.clear()
             if (running := self.running) is not None:
                 async with self._heartbeat.outages_pass("dispatch"):
-                    await self._dispatch(running)
+                    # Read here, not in the thread: there another slot could be freed in between.
+                    has_freed, self._has_freed = self._has_freed, False
+                    fill = partial(self._fill, running, has_freed)
+                    if rows := await self._database.call(fill):
+                        await self._start_all(rows)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self.woken.wait()
-
-    async def _dispatch(self, running: int) -> None:
-        """Fill free slots, and start the attempts of all items that got one."""
-        # Read here, and not in the thread: there another slot could be freed in between.
-        has_freed, self._has_freed = self._has_freed, False
-        await self._start_all(await self._database.call(partial(self._fill, running, has_freed)))
 
     def _fill(self, running: int, has_freed: bool) -> list[Row]:
         rows = self._slots.fill(running, has_freed)

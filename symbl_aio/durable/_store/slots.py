@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -22,17 +22,6 @@ from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable.items import Attempt
 
 _LOG = Log("symbl_aio.durable")
-
-
-class _Overview(NamedTuple):
-    """The slots and the backlog, read without a lock. ``share``: slots of one worker."""
-
-    cap: int
-    used: int
-    share: int
-    waits: bool
-    under_way: bool
-    unmarked: bool
 
 
 class Slots:
@@ -50,8 +39,10 @@ class Slots:
         Each as ``AttemptRecords.read`` returns it, but for the times. ``running``: attempts
         that run here. ``has_freed``: some ended since the last time.
         """
-        seen = self._look()
-        is_free, is_ours = seen.waits and seen.used < seen.cap, running < seen.share
+        with self._database.read() as connection:
+            seen = connection.execute(self._overview).one()
+        share = ceil(seen.cap / max(1, seen.alive))
+        is_free, is_ours = seen.waits and seen.used < seen.cap, running < share
         if is_free and not is_ours and has_freed:
             with self._database.begin() as connection:
                 notify_ready(self._database, connection)
@@ -68,7 +59,7 @@ class Slots:
             given: list[Row] = []
             if seen.unmarked or seen.under_way:
                 given += connection.execute(self._give_under_way)
-            room = seen.share - running - len(given)
+            room = share - running - len(given)
             if room > 0:
                 given += connection.execute(self._give, {"cap": cap, "room": room})
         return sorted(given, key=lambda row: (-row.priority, row.id))
@@ -98,15 +89,9 @@ class Slots:
                 notify_ready(self._database, connection)
             return released.rowcount
 
-    def _look(self) -> _Overview:
-        """Return the numbers that decide whether a slot can be given. Takes no lock."""
-        with self._database.read() as connection:
-            found = connection.execute(self._overview).one()
-        share = ceil(found.cap / max(1, found.alive))
-        return _Overview(found.cap, found.used, share, found.waits, found.under_way, found.unmarked)
-
     @cached_property
     def _overview(self) -> sa.Select[*tuple[Any, ...]]:
+        """The numbers that decide whether a slot can be given. Takes no lock."""
         table = self._database.items
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
         return sa.select(
