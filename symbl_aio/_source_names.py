@@ -8,7 +8,7 @@ import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
-from symbl_aio.media import AudioURL, Media, Recording, Text, VideoURL
+from symbl_aio.media import AudioURL, MediaLike, Recording, Text, VideoURL
 
 _BREAKING_CATEGORIES: Final = ("Cc", "Cs", "Zl", "Zp")
 _BIDI_CONTROLS: Final = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -16,7 +16,7 @@ _MAX_LENGTH: Final = 120
 _AFTER_PATH: Final = re.compile(r"[;?#&=]|%3[bdf]|%2[36]", re.IGNORECASE)
 
 
-def source_of(media: Media | Recording, given: str | None) -> str | None:
+def source_of(media: MediaLike | Recording, given: str | None) -> str | None:
     """Return the name of media for events and log lines; ``None`` for a text.
 
     ``given`` is the caller's own name for bytes and streams. The function holds no bytes.

@@ -48,7 +48,6 @@ from symbl_aio import (
 from symbl_aio._core.passing_faults import passes
 from symbl_aio._core.retries import Attempts
 from symbl_aio._protocol.encode import encode_submission
-from symbl_aio._source_names import source_name
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
 from symbl_aio.models import JSON
@@ -100,11 +99,6 @@ def is_same(content: str, other: str) -> bool:
     return content == other or bool(json.loads(content) == json.loads(other))
 
 
-def source_of(content: str | None) -> str | None:
-    """Return the name of an item's file or link for events, ``None`` for a text."""
-    return Content(content).source if content else None
-
-
 class Content:
     """Decoded content of an item. The JSON is parsed once.
 
@@ -143,13 +137,6 @@ class Content:
         if self._media["kind"] != "text":
             return None
         return " ".join(message["text"] for message in self._media["messages"])
-
-    @property
-    def source(self) -> str | None:
-        """Name of the file or link for events; ``None`` for a text."""
-        if "url" in self._media:
-            return source_name(AudioURL(self._media["url"], allow_platforms=True))
-        return source_name(self._media["path"]) if "path" in self._media else None
 
     @property
     def name(self) -> str | None:

@@ -17,10 +17,12 @@ from symbl_aio import (
     ConfigurationError,
     JobStatus,
     Options,
+    Text,
 )
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._protocol.webhook_calls import WebhookCall
 from symbl_aio._shared_futures import check_loop, running_loop
+from symbl_aio._source_names import source_of
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, Database
@@ -243,7 +245,8 @@ class Outbox(Resolution):
         priority = check_priority(priority)
         self._check_open()
         content = await encode(media, options)
-        given = (self._database, conversation, content, key, priority, _current_span())
+        source = None if isinstance(media, Text) else source_of(media, None)
+        given = (self._database, conversation, content, source, key, priority, _current_span())
         return await self._call(partial(submit, *given))
 
     # Read

@@ -13,7 +13,7 @@ from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import block_reason
-from symbl_aio.durable.content import is_same, source_of
+from symbl_aio.durable.content import is_same
 from symbl_aio.durable.items import Item, ItemState
 
 
@@ -21,15 +21,17 @@ def submit(
     database: Database,
     conversation: str | None,
     content: str,
+    source: str | None,
     key: str,
     priority: int,
     traceparent: str | None = None,
 ) -> Item:
     """Insert an item unless its key exists, and return it.
 
-    Without ``conversation`` it opens one. ``traceparent``: the caller's span.
+    Without ``conversation`` it opens one. ``source``: name of its file or link. ``traceparent``:
+    the caller's span.
     """
-    given = (database, conversation, content, key, priority, traceparent)
+    given = (database, conversation, content, source, key, priority, traceparent)
     try:
         return _submit(*given)
     except IntegrityError:  # another process inserted the same key or number at the same moment
@@ -40,6 +42,7 @@ def _submit(
     database: Database,
     conversation: str | None,
     content: str,
+    source: str | None,
     key: str,
     priority: int,
     traceparent: str | None,
@@ -69,7 +72,7 @@ def _submit(
                 **new_item(database, key, conversation is None, content, why, ready, database.now),
                 priority=priority,
                 traceparent=traceparent,
-                source=source_of(content),
+                source=source,
             )
             .returning(table)
         ).one()

@@ -27,6 +27,7 @@ from symbl_aio import (
     Video,
 )
 from symbl_aio._fields import type_name
+from symbl_aio._source_names import source_of
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable._store.heads import block_reason
@@ -37,7 +38,7 @@ from symbl_aio.durable._store.submit import (
     names_a_conversation,
     new_item,
 )
-from symbl_aio.durable.content import encode, source_of
+from symbl_aio.durable.content import encode
 from symbl_aio.durable.items import check_conversation, check_key, check_priority
 from symbl_aio.media import MediaLike
 
@@ -172,7 +173,7 @@ async def _encode(position: int, entry: Entry) -> Encoded:
         content = await encode(entry.media, entry.options)
     except _INPUT_ERRORS as error:
         raise type(error)(_at(position, key, error)) from error
-    source = None if isinstance(entry.media, Text) else source_of(content)
+    source = None if isinstance(entry.media, Text) else source_of(entry.media, None)
     return Encoded(position, key, conversation, content, priority, source)
 
 
