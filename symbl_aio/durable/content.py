@@ -16,7 +16,7 @@ import stat
 from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -91,7 +91,7 @@ async def encode(media: MediaLike, options: Options | None) -> str:
         if options is None
         else {"type": type(options).__name__, "fields": _fields_of(options)},
     }
-    return json.dumps(fields)
+    return json.dumps(fields, default=_plain)
 
 
 def is_same(content: str, other: str) -> bool:
@@ -100,28 +100,31 @@ def is_same(content: str, other: str) -> bool:
 
 
 class Content:
-    """Decoded content of an item. The JSON is parsed once.
-
-    Only ``media`` and ``options`` need a release that knows all of it: they raise
-    ``UnknownContentError`` otherwise.
-    """
+    """Content of an item, whose JSON is parsed once. Only ``decode`` has to know all of it."""
 
     def __init__(self, encoded: str) -> None:
         fields = json.loads(encoded)
         self._media: dict[str, Any] = fields["media"]
         self._options: dict[str, Any] | None = fields["options"]
 
-    @cached_property
-    def media(self) -> Media:
-        """The media. A file is sealed: its last byte is sent only if its SHA-256 still matches."""
-        with _needs_its_release():
-            return _decode_media(self._media)
+    def decode(self, **added: str) -> tuple[Media, Options | None]:
+        """Return the media, and the options with those that are ``added`` to the caller's.
 
-    @cached_property
-    def options(self) -> Options | None:
-        """The options that the caller has given."""
-        with _needs_its_release():
-            return _decode_options(self._options)
+        A file is sealed: its last byte is sent only if its SHA-256 still matches. Raises
+        ``UnknownContentError`` for content of which this release does not know all.
+        """
+        options = self._options
+        try:
+            if options is None and added:
+                is_text = self._media["kind"] == "text"
+                options = {"type": "TextOptions" if is_text else "MediaOptions", "fields": {}}
+            media = _decode_media(self._media)
+            return media, None if options is None else _decode_options(options, added)
+        except (KeyError, TypeError) as error:  # a kind, or a field, that is not known here
+            raise UnknownContentError(
+                f"its content is of another release ({type(error).__name__}: {error}); "
+                "start a worker of that release"
+            ) from error
 
     def is_given(self, name: str) -> bool:
         """Return whether the caller set an option: by its field, or by the API's name for it."""
@@ -170,17 +173,6 @@ class Content:
         return f"{path!r} is not the file that was submitted; submit it under a new key"
 
 
-@contextmanager
-def _needs_its_release() -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError) as error:  # a kind, or a field, that is not known here
-        raise UnknownContentError(
-            f"its content is of another release ({type(error).__name__}: {error}); "
-            "start a worker of that release"
-        ) from error
-
-
 # Media
 
 _FILES: Final[dict[str, Callable[[SealedPath, str | None], Media]]] = {
@@ -223,9 +215,8 @@ def _decode_media(fields: dict[str, Any]) -> Media:
 
 
 def _decode_utterance(fields: dict[str, Any]) -> Utterance:
-    for name in {"start", "end"} & fields.keys():
-        fields[name] = datetime.fromisoformat(fields[name])
-    return Utterance(**fields)
+    times = {"start", "end"} & fields.keys()
+    return Utterance(**fields | {name: datetime.fromisoformat(fields[name]) for name in times})
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
@@ -309,26 +300,23 @@ _VALUES: Final[dict[str, Callable[[Any], object]]] = {
 """Decoders of the fields that JSON alone cannot represent."""
 
 
-def _decode_options(encoded: dict[str, Any] | None) -> Options | None:
-    if encoded is None:
-        return None
+def _decode_options(encoded: dict[str, Any], added: dict[str, str]) -> Options:
     fields = {
         name: _VALUES[name](value) if name in _VALUES else value
         for name, value in encoded["fields"].items()
     }
-    return _KINDS[encoded["type"]](**fields)
+    # Made with all of it at once, since each making validates all fields.
+    return _KINDS[encoded["type"]](**fields, **added)
 
 
-def _fields_of(value: Utterance | Options) -> JSON:
+def _fields_of(value: Utterance | Options) -> dict[str, Any]:
     """Return the fields that were set, by name."""
-    fields: JSON = attrs.asdict(
-        value, filter=lambda _field, given: given is not None, value_serializer=_serialize
-    )
-    return fields
+    return attrs.asdict(value, filter=lambda _field, given: given is not None)
 
 
-def _serialize(_owner: object, _field: object, value: object) -> object:
+def _plain(value: object) -> object:
+    """Return a value that JSON does not have as one that it has."""
     if isinstance(value, datetime):
         return value.isoformat()
-    # Sorted, so that equal content is equal text.
-    return sorted(value) if isinstance(value, frozenset) else value
+    assert isinstance(value, frozenset)
+    return sorted(value)  # so that equal content is equal text

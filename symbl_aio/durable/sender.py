@@ -10,9 +10,9 @@ import itertools
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define
 
 from symbl_aio import (
     AmbiguousSubmissionError,
@@ -23,14 +23,10 @@ from symbl_aio import (
     FileChangedError,
     FileUnavailableError,
     Job,
-    MediaOptions,
-    Options,
     QueueFullError,
     ServerError,
     SymblClient,
     SymblError,
-    Text,
-    TextOptions,
     TransportError,
     UploadStalledError,
 )
@@ -153,7 +149,7 @@ class Sender:
     async def _send(
         self, row: Row, content: Content, before_last_byte: Callable[[], Awaitable[None]]
     ) -> Job:
-        media, options = content.media, self._options(row, content)
+        media, options = content.decode(**self._added(row, content))
         if row.opens:
             return await self.client.submit(media, options, before_last_byte=before_last_byte)
         # Order and halts of a conversation are the database's, for all workers.
@@ -162,24 +158,19 @@ class Sender:
             row.target, media, options, before_last_byte=before_last_byte
         )
 
-    def _options(self, row: Row, content: Content) -> Options | None:
-        """Return the caller's options, with the item's webhook URL and name if they are not set."""
-        given, config = content.options, self.client.config
-        missing: dict[str, Any] = {}
+    def _added(self, row: Row, content: Content) -> dict[str, str]:
+        """Return the item's webhook URL and name, unless the caller has set them."""
+        config, added = self.client.config, dict[str, str]()
         if self.has_webhook(content):
             assert config.webhook_base_url is not None
             assert config.webhook_secret is not None
-            missing["webhook_url"] = webhook_url(
+            added["webhook_url"] = webhook_url(
                 config.webhook_base_url, config.webhook_secret, row.nonce
             )
         # The key as name is evidence that only this item opened the conversation.
         if row.opens and not content.is_given("name"):
-            missing["name"] = row.key
-        if given is not None:
-            return evolve(given, **missing) if missing else given
-        # Made with all of it at once, since each making validates all fields.
-        make = TextOptions if isinstance(content.media, Text) else MediaOptions
-        return make(**missing) if missing else None
+            added["name"] = row.key
+        return added
 
     async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
         # Until proven otherwise: an exception of the database leaves it so.

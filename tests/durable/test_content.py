@@ -45,8 +45,7 @@ from tests.support import mp4_bytes
 
 
 def decode(content: str) -> tuple[Media, Options | None]:
-    decoded = Content(content)
-    return decoded.media, decoded.options
+    return Content(content).decode()
 
 
 # All text but surrogates, which no encoding has.
