@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -127,14 +128,24 @@ class Notifications:
         connection = await self._database.call(self._database.engine.connect)
         try:
             while True:
-                seen, before = await self._database.call(lambda: _data_version(connection)), seen
-                if seen != before:
+                read = partial(self._read_file, connection, seen)
+                version, attempts = await self._database.call(read)
+                if version != seen:
                     self._ready.set()
-                    await self._poll_webhooks()
+                for attempt in attempts:
+                    self._on_webhook(attempt)
+                seen = version
                 await asyncio.sleep(interval)
         finally:
             with suppress(RuntimeError, SQLAlchemyError):  # the database was closed before
                 await self._database.call(connection.close)
+
+    def _read_file(self, connection: sa.Connection, seen: int) -> tuple[int, list[Attempt]]:
+        """Return the file's version, and the attempts to wake if it is not the one ``seen``."""
+        # It changes when another connection has written.
+        version: int = connection.exec_driver_sql("pragma data_version").scalar_one()
+        connection.rollback()
+        return version, [] if version == seen else self._read_webhooks()
 
     # PostgreSQL
 
@@ -177,10 +188,3 @@ class Notifications:
                 self._ready.set()
             else:
                 self._on_webhook(Attempt.parse(payload))
-
-
-def _data_version(connection: sa.Connection) -> int:
-    """Return a number that changes when another connection has written."""
-    found: int = connection.exec_driver_sql("pragma data_version").scalar_one()
-    connection.rollback()
-    return found

@@ -172,7 +172,10 @@ class Watcher:
                     self._due = min(self._due, max(self._last, monotonic()) + _MIN_INTERVAL)
                     await self._poll_new()
                 if self._waiting and monotonic() >= self._due:
-                    found = await self._poll()
+                    full = monotonic() >= self._last_full + _FULL_INTERVAL
+                    if full:
+                        self._last_full = monotonic()
+                    found = await self._poll(set(self._waiting), full=full)
                     interval = _MIN_INTERVAL if found else min(_MAX_INTERVAL, interval * _GROWTH)
                     self._last = monotonic()
                     self._due = self._last + interval
@@ -199,29 +202,25 @@ class Watcher:
         new, self._new = self._new, set()
         self._waiting |= new
         try:
-            rows = await self._read({(): sorted({waiter.key for waiter in new})})
+            await self._poll(new, full=True)
         except OutboxUnavailableError as error:
             message = str(error)
             _fail(new, lambda: OutboxUnavailableError(message))
             raise
-        _wake(new, rows, full=True)
 
-    async def _poll(self) -> bool:
-        """Read the items that changed, and wake their waiters; return whether any was woken."""
-        waiting = set(self._waiting)
-        full = monotonic() >= self._last_full + _FULL_INTERVAL
-        if full:
-            self._last_full = monotonic()
+    async def _poll(self, waiters: set[_Waiter], *, full: bool) -> bool:
+        """Read the waiters' items, and wake waiters; return whether any was woken.
+
+        ``full``: read all of the items, and not only those that changed.
+        """
         groups: dict[Known, set[str]] = {}
         # Grouped by known states: each group is one condition of the statement.
-        for waiter in waiting:
+        for waiter in waiters:
             groups.setdefault(() if full else waiter.known, set()).add(waiter.key)
-        rows = await self._read({known: sorted(keys) for known, keys in groups.items()})
-        return _wake(waiting, rows, full=full)
-
-    async def _read(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
+        keys = {known: sorted(of_them) for known, of_them in groups.items()}
         with self._database.translate_errors():
-            return await self._database.call(partial(read_changed, self._database, groups))
+            rows = await self._database.call(partial(read_changed, self._database, keys))
+        return _wake(waiters, rows, full=full)
 
 
 def _wake(waiters: set[_Waiter], rows: Sequence[Row], *, full: bool) -> bool:
