@@ -64,6 +64,13 @@ class Tables:
         self.schema = schema
         self.queue_name = queue_name
         self.is_sqlite = is_sqlite
+        self.now: sa.ColumnElement[float] = sa.literal_column(
+            "((julianday('now') - 2440587.5) * 86400.0)"
+            if is_sqlite
+            else "extract(epoch from clock_timestamp())::float8",
+            sa.Double,
+        )
+        """The database's clock, in Unix seconds."""
         meta = sa.MetaData(schema=None if is_sqlite else schema)
         self.conversations = sa.Table(
             "symbl_conversation",
@@ -149,13 +156,6 @@ class Tables:
             sa.Column("draining", sa.Boolean, nullable=False, server_default=sa.false()),
         )
         self.meta = meta
-
-    @property
-    def now(self) -> sa.ColumnElement[float]:
-        """The database's clock, in Unix seconds."""
-        if self.is_sqlite:
-            return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
-        return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Double)
 
     # Conditions, each defined once
 
