@@ -29,7 +29,7 @@ from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.tables import QUEUE_NAME
 from symbl_aio.durable._store import queue_control
 from symbl_aio.durable._store.reads import PAGE, Watcher, read_item, read_page
-from symbl_aio.durable._store.submit import submit
+from symbl_aio.durable._store.submit import Encoded, ItemInserts
 from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
 from symbl_aio.durable._store.webhook_records import WebhookRecords
 from symbl_aio.durable.content import encode
@@ -91,6 +91,7 @@ class Outbox(Resolution):
         self._is_open = False
         self._started = False
         self._watcher = Watcher(self._database)
+        self._inserts = ItemInserts(self._database)
         self._webhooks = WebhookRecords(self._database)
         self._loop: asyncio.AbstractEventLoop
 
@@ -246,8 +247,8 @@ class Outbox(Resolution):
         self._check_open()
         content = await encode(media, options)
         source = None if isinstance(media, Text) else source_of(media, None)
-        given = (self._database, conversation, content, source, key, priority, _current_span())
-        return await self._call(partial(submit, *given))
+        entry = Encoded(key, conversation, content, source, priority)
+        return await self._call(partial(self._inserts.submit, entry, _current_span()))
 
     # Read
 

@@ -168,7 +168,7 @@ class Tables:
         # A file has one queue, and by its name SQLite would rather read the whole backlog.
         return sa.true() if self.is_sqlite else self.in_queue(table)
 
-    def is_named(self, conversation: str) -> sa.ColumnElement[bool]:
+    def is_named(self, conversation: str | sa.BindParameter[str]) -> sa.ColumnElement[bool]:
         """Return the condition for a conversation by its key here, or by the server's id."""
         table = self.conversations
         return sa.or_(table.c.name == conversation, table.c.conversation_id == conversation)

@@ -32,6 +32,7 @@ from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable._store.submit import (
+    Encoded,
     check_queue,
     check_same,
     is_no_conversation,
@@ -79,24 +80,6 @@ class Entered:
     """Number of entries given."""
     new: int
     """Number of entries whose key was new."""
-
-
-@frozen
-class Encoded:
-    """An entry as the database keeps it."""
-
-    position: int
-    """Position among all entries, from 0."""
-    key: str
-    """The key, checked."""
-    conversation: str | None
-    """Checked; ``None`` opens one."""
-    content: str
-    """Media and options, as ``content.encode`` returns them."""
-    priority: int
-    """The priority, checked."""
-    source: str | None
-    """Name of the file or link for events; ``None`` for a text."""
 
 
 Given: TypeAlias = Iterable[Entry] | AsyncIterable[Entry]
@@ -174,7 +157,7 @@ async def _encode(position: int, entry: Entry) -> Encoded:
     except _INPUT_ERRORS as error:
         raise type(error)(_at(position, key, error)) from error
     source = None if isinstance(entry.media, Text) else source_of(entry.media, None)
-    return Encoded(position, key, conversation, content, priority, source)
+    return Encoded(key, conversation, content, source, priority, position)
 
 
 def _at(position: int, key: str, error: Exception) -> str:
@@ -309,7 +292,7 @@ class _ChunkPlan:
         found = self._find(entry.conversation or entry.key)
         if (known := self._known.get(entry.key)) is not None:
             name = None if found is None else found.name
-            check_same(known, entry.conversation, name, entry.content)
+            check_same(known, entry, name)
             return
         if found is None:
             found = self._open(entry)
@@ -321,24 +304,10 @@ class _ChunkPlan:
             why = block_reason(found.busy, found.conversation_id, found.halted_by)
         found.last += 1
         found.changed = True
-        self.rows.append(
-            {
-                "conversation": found.name,
-                "number": found.last,
-                **new_item(
-                    self._database,
-                    entry.key,
-                    entry.conversation is None,
-                    entry.content,
-                    why,
-                    None if why else not found.busy,
-                    self._now,
-                ),
-                "priority": entry.priority,
-                "traceparent": self._traceparent,
-                "source": entry.source,
-            }
-        )
+        ready = None if why else not found.busy
+        row = new_item(self._database, entry, found.name, found.last, why, ready, self._traceparent)
+        ended_at = None if why is None else self._now
+        self.rows.append(row | {"queued_at": self._now, "ended_at": ended_at})
         # The next entry of the chunk sees the state that this one leaves behind.
         found.busy = found.busy or why is None
         self._known[entry.key] = _Known(
