@@ -124,13 +124,9 @@ class Shared(Generic[T]):
                     self._waiters = self._waiters or None
         return self.result()
 
-    def set_result(self, result: T) -> None:
-        """End the work with a result."""
-        self._settle(result)
-
     def cancel(self) -> None:
         """End the work as cancelled: ``result`` raises ``asyncio.CancelledError``."""
-        self._settle(_CANCELLED)
+        self.set_result(_CANCELLED)
 
     def fail(self, error: BaseException, work: str, *, expected: bool) -> None:
         """End the work with an error; ``expected``: it is not logged."""
@@ -140,10 +136,11 @@ class Shared(Generic[T]):
             detail = f": {error}" if isinstance(error, SymblError) else ""
             kind = type(error).__name__
             unretrieved = f"{work} ended with {kind}, and nobody awaited it{detail}"
-        self._settle(_Failure(error, unretrieved))
+        self.set_result(_Failure(error, unretrieved))
 
-    def _settle(self, outcome: T | _Failure | _State) -> None:
-        self._outcome = outcome
+    def set_result(self, result: T | _Failure | _State) -> None:
+        """End the work with a result."""
+        self._outcome = result
         if self._waiters is not None:
             waiters, self._waiters = self._waiters, None
             for waiter in waiters:

@@ -171,7 +171,8 @@ class ItemSteps:
     async def _send(self, attempt: Attempt) -> StepResult:
         row = self._dispatcher.rows.pop(attempt, None) or await self._read(attempt)
         content = Content(row.content)
-        has_webhook = self._sender.has_webhook(content)
+        webhook = self._sender.webhook_of(row, content)
+        has_webhook = webhook is not None
         if row.job_id is not None:
             return StepResult("accepted", has_webhook, was_accepted=True)
         if row.sent_by is not None:
@@ -193,7 +194,7 @@ class ItemSteps:
         if why is not None:
             return await self._end(attempt, ItemState.REFUSED, why)
         try:
-            job = await self._sender.send(attempt, row, content)
+            job = await self._sender.send(attempt, row, content, webhook)
         except AmbiguousSubmissionError as error:
             # Its own text is for callers of the client: an operator has no error.reconcile().
             _LOG.warning("item %s is in doubt: %s", attempt.key, error.__cause__ or error)
@@ -224,7 +225,7 @@ class ItemSteps:
     async def _reconcile(self, attempt: Attempt, resent: int) -> StepResult:
         row = await self._read(attempt)
         content = Content(row.content)
-        has_webhook = self._sender.has_webhook(content)
+        has_webhook = self._sender.webhook_of(row, content) is not None
         if row.job_id is not None:
             return StepResult("accepted", has_webhook)
         if row.sent_by is None:

@@ -99,15 +99,17 @@ class Sender:
         self._worker = worker
         self._tries = itertools.count(1)
 
-    def has_webhook(self, content: Content) -> bool:
-        """Return whether an item carries a webhook URL of ours."""
-        config = self.client.config
-        if config.webhook_base_url is None or config.webhook_secret is None:
-            return False
-        return not content.is_given("webhook_url")
+    def webhook_of(self, row: Row, content: Content) -> str | None:
+        """Return the webhook URL of ours that an item carries, if any."""
+        base_url, secret = self.client.config.webhook_base_url, self.client.config.webhook_secret
+        if base_url is None or secret is None or content.is_given("webhook_url"):
+            return None
+        return webhook_url(base_url, secret, row.nonce)
 
-    async def send(self, attempt: Attempt, row: Row, content: Content) -> Job:
+    async def send(self, attempt: Attempt, row: Row, content: Content, webhook: str | None) -> Job:
         """Send an item, and return its job. In an outage the item waits for its turn.
+
+        ``webhook``: its URL, as ``webhook_of`` returns it.
 
         Raises ``NotAcceptedError`` when nothing was accepted, ``AmbiguousSubmissionError`` when
         that is unknown, and ``ClientClosedError`` while the worker stops. Only after the second
@@ -115,18 +117,21 @@ class Sender:
         """
         try:
             await self.outage.admit(attempt)
-            job = await self._send_once(attempt, row, content)
+            job = await self._send_once(attempt, row, content, webhook)
         finally:
             self.outage.release(attempt)
         self.outage.accepted()
         return job
 
-    async def _send_once(self, attempt: Attempt, row: Row, content: Content) -> Job:
+    async def _send_once(
+        self, attempt: Attempt, row: Row, content: Content, webhook: str | None
+    ) -> Job:
         self.checkpoint("sending")
         token = f"{self._worker}/{next(self._tries)}"
         intent = _Intent(token)
         try:
-            return await self._send(row, content, partial(self._record_intent, attempt, intent))
+            record_intent = partial(self._record_intent, attempt, intent)
+            return await self._send(row, content, webhook, record_intent)
         except AmbiguousSubmissionError:  # the intent stays: it is the reason to reconcile
             if self.outage.unanswered(attempt):
                 _LOG.warning(
@@ -147,9 +152,17 @@ class Sender:
             raise NotAcceptedError(str(error), is_final=is_final) from error
 
     async def _send(
-        self, row: Row, content: Content, before_last_byte: Callable[[], Awaitable[None]]
+        self,
+        row: Row,
+        content: Content,
+        webhook: str | None,
+        before_last_byte: Callable[[], Awaitable[None]],
     ) -> Job:
-        media, options = content.decode(**self._added(row, content))
+        added = {} if webhook is None else {"webhook_url": webhook}
+        # The key as name is evidence that only this item opened the conversation.
+        if row.opens and not content.is_given("name"):
+            added["name"] = row.key
+        media, options = content.decode(**added)
         if row.opens:
             return await self.client.submit(media, options, before_last_byte=before_last_byte)
         # Order and halts of a conversation are the database's, for all workers.
@@ -157,20 +170,6 @@ class Sender:
         return await self.client.append(
             row.target, media, options, before_last_byte=before_last_byte
         )
-
-    def _added(self, row: Row, content: Content) -> dict[str, str]:
-        """Return the item's webhook URL and name, unless the caller has set them."""
-        config, added = self.client.config, dict[str, str]()
-        if self.has_webhook(content):
-            assert config.webhook_base_url is not None
-            assert config.webhook_secret is not None
-            added["webhook_url"] = webhook_url(
-                config.webhook_base_url, config.webhook_secret, row.nonce
-            )
-        # The key as name is evidence that only this item opened the conversation.
-        if row.opens and not content.is_given("name"):
-            added["name"] = row.key
-        return added
 
     async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
         # Until proven otherwise: an exception of the database leaves it so.
