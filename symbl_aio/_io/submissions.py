@@ -112,8 +112,9 @@ class Submissions:
             check_async("before_last_byte", before_last_byte)
         conversation_id, lane = (None, None) if to is None else self._destination(to)
         given = key if options is None or options.name is None else options.name
-        key = self._queue.new_key() if key is None else check_key(key)
-        if (known := self._queue.known(key)) is not None:
+        if key is None:
+            key = self._queue.new_key()
+        elif (known := self._queue.known(check_key(key))) is not None:
             return known
         if lane is None:
             lane = provisional_lane(key)

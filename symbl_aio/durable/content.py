@@ -50,7 +50,6 @@ from symbl_aio._core.retries import Attempts
 from symbl_aio._protocol.encode import encode_submission
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
-from symbl_aio.models import JSON
 from symbl_aio.models.base import wire_name
 
 Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | SealedPath
@@ -87,9 +86,7 @@ async def encode(media: MediaLike, options: Options | None) -> str:
     encode_submission(Video(found.path) if isinstance(found, Recording) else found, options)
     fields = {
         "media": await _encode_media(found),
-        "options": None
-        if options is None
-        else {"type": type(options).__name__, "fields": _fields_of(options)},
+        "options": None if options is None else {"type": type(options).__name__, "fields": options},
     }
     return json.dumps(fields, default=_plain)
 
@@ -182,9 +179,11 @@ _FILES: Final[dict[str, Callable[[SealedPath, str | None], Media]]] = {
 }
 
 
-async def _encode_media(media: Text | Audio | Video | AudioURL | VideoURL | Recording) -> JSON:
+async def _encode_media(
+    media: Text | Audio | Video | AudioURL | VideoURL | Recording,
+) -> dict[str, object]:
     if isinstance(media, Text):
-        return {"kind": "text", "messages": [_fields_of(one) for one in media.messages]}
+        return {"kind": "text", "messages": media.messages}
     if isinstance(media, AudioURL | VideoURL):
         return {"kind": media.kind, "url": media.url}
     kind = "recording" if isinstance(media, Recording) else media.kind
@@ -309,14 +308,11 @@ def _decode_options(encoded: dict[str, Any], added: dict[str, str]) -> Options:
     return _KINDS[encoded["type"]](**fields, **added)
 
 
-def _fields_of(value: Utterance | Options) -> dict[str, Any]:
-    """Return the fields that were set, by name."""
-    return attrs.asdict(value, filter=lambda _field, given: given is not None)
-
-
-def _plain(value: object) -> object:
-    """Return a value that JSON does not have as one that it has."""
+def _plain(value: Any) -> object:
+    """Return a value that JSON does not have as one that it has: of an object its set fields."""
     if isinstance(value, datetime):
         return value.isoformat()
-    assert isinstance(value, frozenset)
-    return sorted(value)  # so that equal content is equal text
+    if isinstance(value, frozenset):
+        return sorted(value)  # so that equal content is equal text
+    fields = ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
+    return {name: given for name, given in fields if given is not None}
