@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias
@@ -35,7 +36,7 @@ from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt, ItemState
 from symbl_aio.durable.reconcile import Evidence, Reconciler
-from symbl_aio.durable.sender import NotAcceptedError, Sender
+from symbl_aio.durable.sender import CHECKPOINT, NotAcceptedError, Sender
 
 OnAmbiguous: TypeAlias = Literal["at_most_once", "at_least_once"]
 """Treatment of an item without evidence whether it was accepted."""
@@ -207,9 +208,9 @@ class ItemSteps:
             _LOG.warning("item %s waits: %s", attempt.key, error)
             return StepResult("postponed")
         self._jobs[attempt] = job
-        self._sender.checkpoint("answered")
+        sys.audit(CHECKPOINT, "answered")
         state = await self._accept(attempt, row, job.id, job.conversation_id)
-        self._sender.checkpoint("accepted")
+        sys.audit(CHECKPOINT, "accepted")
         return StepResult(state, has_webhook)
 
     # Reconcile
@@ -284,7 +285,7 @@ class ItemSteps:
         if job is None:
             row = await self._read(attempt)
             job = self._sender.client.job(row.job_id, row.conversation_id)
-        self._sender.checkpoint("following")
+        sys.audit(CHECKPOINT, "following")
         try:
             # With a webhook one poll is enough: the call wakes the workflow.
             if has_webhook and not await _has_ended(job):
@@ -308,7 +309,7 @@ class ItemSteps:
             return StepResult("postponed")
         else:
             result = await self._end(attempt, ItemState.COMPLETED, None)
-        self._sender.checkpoint("ended")
+        sys.audit(CHECKPOINT, "ended")
         return result
 
     async def _is_new(self, attempt: Attempt) -> bool:

@@ -7,6 +7,7 @@ that proves that nothing was accepted; after it only evidence can show it (``rec
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -41,6 +42,8 @@ from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 
 _LOG = Log("symbl_aio.durable")
+CHECKPOINT: Final = "symbl_aio.durable.checkpoint"
+"""Audit event at the points of an attempt where a crash is most harmful: tests crash there."""
 
 # Nothing was accepted, and a later try may succeed: the item is not at fault.
 _TRANSIENT: Final = (
@@ -79,9 +82,6 @@ class _Intent:
 
 class Sender:
     """Sends the items of one worker."""
-
-    checkpoint: Callable[[str], None] = staticmethod(lambda _point: None)
-    """Called at the points where a crash is most harmful: tests crash there."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Sender:
     async def _send_once(
         self, attempt: Attempt, row: Row, content: Content, webhook: str | None
     ) -> Job:
-        self.checkpoint("sending")
+        sys.audit(CHECKPOINT, "sending")
         token = f"{self._worker}/{next(self._tries)}"
         intent = _Intent(token)
         try:
@@ -180,7 +180,7 @@ class Sender:
         if not recorded or intent.abandoned or not self._heartbeat.is_fresh():
             raise _IntentRefusedError
         intent.failed = False
-        self.checkpoint("intent")
+        sys.audit(CHECKPOINT, "intent")
 
     def _record(self, attempt: Attempt, intent: _Intent) -> bool:
         with intent.changing:

@@ -1,6 +1,6 @@
 """A worker that dies at a point where it hurts: the server accepted it once, or never.
 
-The points are those of ``Sender.checkpoint``, and one where the server holds its answer. The
+The points are those of ``CHECKPOINT``, and one where the server holds its answer. The
 second item of a conversation meets each of them, and the first those where it is in doubt.
 """
 

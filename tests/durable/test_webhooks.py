@@ -10,7 +10,14 @@ from urllib.parse import urlencode
 import pytest
 import sqlalchemy as sa
 
-from symbl_aio import ConfigurationError, Polls, Text, TextOptions, WebhookReceiver
+from symbl_aio import (
+    ConfigurationError,
+    Polls,
+    SubmissionAccepted,
+    Text,
+    TextOptions,
+    WebhookReceiver,
+)
 from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
@@ -133,16 +140,13 @@ async def test_a_call_may_overtake_the_answer_to_the_submission(
     here = asyncio.get_running_loop()
     statuses: list[int] = []
 
-    def passed(point: str) -> None:
+    def seen(event: object) -> None:
         """Call, in the worker's own thread, before it writes down what was answered."""
-        if point == "answered":
-            job_id = str(server.submissions[0].job_id)
-            calling = outbox.webhook(*url_of(server), body(job_id))
+        if isinstance(event, SubmissionAccepted):
+            calling = outbox.webhook(*url_of(server), body(event.job_id))
             statuses.append(asyncio.run_coroutine_threadsafe(calling, here).result(10))
 
-    async with working(config=HOOKS) as worker:
-        assert worker._workflows is not None
-        worker._workflows._steps._sender.checkpoint = passed
+    async with working(config=HOOKS, observers=[seen]):
         await outbox.submit(Text("One."), key="monday")
         assert (await outbox.result("monday", timeout=10)).ok
     assert statuses == [204]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 from symbl_aio import Config, Credentials, Polls, Retries, SymblError
 from symbl_aio.durable import Worker
-from symbl_aio.durable.sender import Sender
+from symbl_aio.durable.sender import CHECKPOINT
 from tests.durable.processes import serve
 
 CRASHED = 9
@@ -33,17 +34,17 @@ def freeze() -> None:
 
 
 def call_at(function: Callable[[], None], point: str, number: int) -> None:
-    """Call a function when ``Sender`` passes a point for the nth time."""
+    """Call a function when the worker passes a point for the nth time."""
     left = number
 
-    def passed(reached: str) -> None:
+    def passed(event: str, given: tuple[Any, ...]) -> None:
         nonlocal left
-        if reached == point:
+        if event == CHECKPOINT and given == (point,):
             left -= 1
             if not left:
                 function()
 
-    Sender.checkpoint = staticmethod(passed)
+    sys.addaudithook(passed)
 
 
 def config(server: str, hooks: str | None, secret: str | None) -> Config:
