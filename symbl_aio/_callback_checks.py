@@ -39,6 +39,8 @@ def check_async(name: str, function: F) -> F:
     function may return the coroutine of an async one, as ``lambda: token_of(account)`` does;
     ``awaitable`` checks its result.
     """
+    if inspect.iscoroutinefunction(function):  # as nearly all are
+        return function
     remedy = "give an async function (async def)"
     _check_callable(name, function, remedy)
     bodies = _bodies(function)
