@@ -971,7 +971,7 @@ async def test_two_uploads_of_one_account_do_not_mix(shell, symbl, folder):
     ended = await shell.run("upload", folder)
 
     assert ended.code == 2
-    assert "another upload" in ended.err
+    assert "the end of the other upload" in ended.err
     process.kill()
     await shell.end(process)
 
