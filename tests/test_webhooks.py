@@ -567,6 +567,7 @@ async def test_a_body_without_end_is_cut_short(server: LocalSymbl, hook: Hook) -
         assert status == 413
 
 
+@pytest.mark.heavy
 async def test_a_leaked_url_costs_at_most_a_poll_a_second_for_each_job_known_here(
     server: LocalSymbl, hook: Hook
 ) -> None:
@@ -593,6 +594,7 @@ async def test_a_leaked_url_costs_at_most_a_poll_a_second_for_each_job_known_her
         server.release()
 
 
+@pytest.mark.heavy
 async def test_hints_for_many_jobs_stay_within_the_budget_for_all_of_them(
     server: LocalSymbl, hook: Hook
 ) -> None:
