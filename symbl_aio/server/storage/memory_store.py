@@ -42,7 +42,9 @@ class MemoryStore:
 
     async def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
         found = [head for head in self.loaded.values() if is_selected(query, head)]
-        found.sort(key=lambda head: head.started_at, reverse=query.descending)
+        found.sort(key=lambda head: head.started_at)
+        if query.descending:
+            found.reverse()
         yield page(query, found)
 
     async def finished_job(self, job_id: str) -> Job | None:

@@ -99,7 +99,10 @@ class SQLiteStore:
         return await self._read(lambda rows: rows.expired(cutoff, conversation_id))
 
     async def forget_jobs(self, cutoff: float) -> None:
-        await self._remove_bodies(await self._read(lambda rows: rows.forget_jobs(cutoff)))
+        found = True
+        while found:
+            found, names = await self._read(lambda rows: rows.forget_jobs(cutoff))
+            await self._remove_bodies(names)
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
         return Rows(connection, self._application, self._bodies, self._keep_bodies)
