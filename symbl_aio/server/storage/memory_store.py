@@ -10,7 +10,7 @@ from pathlib import Path
 from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
 from symbl_aio.server.job import Job
 from symbl_aio.server.storage.changes import Change, ConversationDeleted, ConversationSaved
-from symbl_aio.server.storage.store import ListQuery, StoredState
+from symbl_aio.server.storage.store import ListQuery, Store, StoredState
 from symbl_aio.server.thread_pool import run_in_thread
 
 
@@ -70,7 +70,7 @@ class TemporaryStorage:
         assert self._bodies is not None, "it is not open"
         return self._bodies
 
-    def store(self, application: str) -> MemoryStore:
+    def store(self, application: str) -> Store:
         return MemoryStore()
 
     async def applications(self) -> Collection[str]:

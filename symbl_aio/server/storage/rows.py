@@ -118,7 +118,8 @@ class Rows:
         With them, the position of the last one, or None if no more follow.
         """
         order, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
-        where, values = ["application = ?"], [self.application]
+        where = ["application = ?"]
+        values: list[object] = [self.application]
         for compare, instant in ((">", query.start), ("<", query.end)):
             if after is not None and compare == beyond:
                 # In place of the bound, of which the position is inside: a search uses only one.
