@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import stat
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -118,6 +119,11 @@ def _replace(path: Path, text: str, mode: int | None) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        # By the clock of this machine, which ``since`` is compared with: that of a file server
+        # may be behind. After the close, which may write, and itself set the time of the file.
+        now = time.time_ns()
+        with suppress(OSError):  # some shares let no client set a time
+            os.utime(part, ns=(now, now))
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,3 +169,12 @@ def test_a_failure_names_the_path_that_was_given(tmp_path):
         with pytest.raises(OSError) as caught:
             write_atomically(path, "x")
         assert caught.value.filename == str(path)
+
+
+def test_a_file_has_the_time_of_this_machine(tmp_path):
+    # A file system stamps files by its own clock: here that of the kernel's last tick, on a share
+    # that of the server. One of twenty files, at the least, is written in the middle of a tick.
+    for number in range(20):
+        began = time.time_ns()
+        write_atomically(path := tmp_path / f"{number}.txt", "")
+        assert path.stat().st_mtime_ns >= began
