@@ -26,7 +26,8 @@ class HalfClosableProtocol(web.RequestHandler):
         if self._messages:
             self._last_body = self._messages[-1][1]
 
-    def eof_received(self) -> bool:
+    # asyncio reads the result; aiohttp promises none.
+    def eof_received(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return whether the connection stays, since the caller may wait for a response.
 
         It ends for one who has no request here, or only a part of one, and with a WebSocket.
