@@ -100,7 +100,6 @@ COVERED_BY = {
     "server/server_limits.py": "tests/server/test_request_body.py",
     "server/storage/changes.py": "tests/server/storage/test_sqlite_store.py",
     "server/storage/memory_store.py": "tests/server/test_local_server.py",
-    "server/storage/rows.py": "tests/server/storage/test_sqlite_store.py",
     "server/storage/store.py": "tests/server/storage/test_sqlite_store.py",
 }
 
