@@ -94,7 +94,7 @@ COVERED_BY = {
     "server/management/records.py": "tests/server/management/test_handlers.py",
     "server/management/validation.py": "tests/server/management/test_handlers.py",
     "server/request_log.py": "tests/server/test_local_server.py",
-    "server/metrics.py": "tests/server/test_operations.py",
+    "server/metrics.py": "tests/server/test_health_and_metrics.py",
     "server/text_messages.py": "tests/server/test_processing.py",
     "server/token_handlers.py": "tests/server/test_tokens.py",
     "server/server_limits.py": "tests/server/test_request_body.py",

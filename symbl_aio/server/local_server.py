@@ -22,10 +22,10 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.retention import Retention
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.guess_limit import GuessLimit
+from symbl_aio.server.health_and_metrics import HealthAndMetricsHandlers
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.metrics import Gauge, Metrics
-from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.proxy_headers import Origins, is_loopback
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
@@ -273,7 +273,7 @@ class LocalServer(ServerControls):
             connections=self._connections,
             origins=self._origins,
             metrics=self._metrics,
-            routes=OperationsHandlers(
+            routes=HealthAndMetricsHandlers(
                 self._metrics,
                 self._origins,
                 obstacle=lambda: self._obstacle(space),
