@@ -31,6 +31,10 @@ def sweeper(caller: Caller) -> Retention:
     return account._retention
 
 
+def recordings(data: Path) -> list[Path]:
+    return list((data / "bodies").iterdir())
+
+
 async def is_stored(caller: Caller, job: str) -> bool:
     """Return whether the next server on the directory would know a finished job."""
     return await sweeper(caller)._store.finished_job(job) is not None
@@ -82,6 +86,37 @@ async def test_more_conversations_than_one_query_returns_are_deleted(
     await sweeper(caller).sweep(time.time() + 2 * DAY)
 
     assert await ids(caller) == []
+
+
+async def test_a_recording_that_is_kept_ends_with_its_conversation(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path, keep_days=1, default_transcript="Ann: Hello.")
+    deleted, expired = (await caller.video()).body, (await caller.video()).body
+    await rest(caller)
+    assert len(recordings(tmp_path)) == 2
+
+    await caller.request("DELETE", f"/v1/conversations/{deleted['conversationId']}")
+    assert len(recordings(tmp_path)) == 1
+    await sweeper(caller)._conversations.expire(expired["conversationId"], time.time() + DAY)
+    assert recordings(tmp_path) == []
+
+
+async def test_a_recording_ends_at_its_age_though_its_conversation_goes_on(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path, keep_days=1, default_transcript="Ann: Hello.")
+    opened = (await caller.video()).body
+    await caller.video(into=opened["conversationId"])
+    await rest(caller)
+    with closing(sqlite3.connect(tmp_path / "symbl.sqlite3")) as database, database:
+        database.execute("UPDATE jobs SET ended_at = ended_at - ? WHERE number = 1", (2 * DAY,))
+
+    await sweeper(caller).sweep(time.time())
+
+    assert len(recordings(tmp_path)) == 1
+    assert await ids(caller) == [opened["conversationId"]]
+    assert await is_stored(caller, opened["jobId"])
 
 
 async def test_a_conversation_with_an_unfinished_job_is_kept(start: Start, tmp_path: Path) -> None:
