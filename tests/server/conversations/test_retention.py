@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from symbl_aio.server.conversations import retention
 from symbl_aio.server.conversations.retention import Retention
 from tests.server.conftest import Caller, Start
@@ -201,3 +203,26 @@ async def test_a_server_sweeps_when_it_starts_and_again_later(
     await swept.wait()
 
     assert await ids(after) == []
+
+
+async def test_a_clock_that_jumps_has_an_hour_to_be_put_right(
+    start: Start, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention, "_PAUSE", 0.0)
+    caller = await start(data=tmp_path, keep_days=1)
+    opened = (await caller.text("One.")).body["conversationId"]
+    await rest(caller)
+    sweep, rounds, far = sweeper(caller).sweep, asyncio.Semaphore(0), time.time() + 365 * DAY
+
+    async def count(now: float) -> None:
+        await sweep(now)
+        rounds.release()
+
+    monkeypatch.setattr(sweeper(caller), "sweep", count)
+    await rounds.acquire()
+    monkeypatch.setattr(time, "time", lambda: far)
+    monkeypatch.setattr(retention, "_PAUSE", 3600.0)
+    kept = await ids(caller)
+
+    assert kept == [opened]
+    assert "the clock went forward" in caplog.text
