@@ -624,6 +624,25 @@ async def test_no_connection_is_used_that_is_older_than_a_sleep_of_the_machine(
     assert server.connections == 1 + sleeps
 
 
+async def test_a_submission_uses_no_connection_that_was_idle_for_long_and_a_read_does(
+    serve, connect, monkeypatch
+):
+    async def script(exchange):
+        while True:
+            await exchange.request()
+            await exchange.answer(200)
+
+    monkeypatch.setattr("symbl_aio._io.transport.SUBMISSION_KEEPALIVE", 0.0)
+    server = await serve(script)
+    transport = connect(server.base_url)
+    for _ in range(2):
+        await transport.send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 2
+    for _ in range(2):
+        await transport.send(READ, {})
+    assert server.connections == 3
+
+
 async def test_a_server_that_speaks_first_is_not_connected_to_for_ever(serve, connect):
     async def script(exchange):
         await exchange.raw(b"220 mail.example.com ESMTP\r\n")
