@@ -268,9 +268,6 @@ class Transport:
             if response.status == 407 and proxy is not None:
                 raise _RefusedByProxyError
             raw = await self._read_capped(response)
-            if body is not None and not body.complete:
-                # An early refusal: the rest of the body must not go on this connection.
-                response.close()
             return Answer(
                 status=response.status,
                 headers=response.headers,
@@ -305,9 +302,7 @@ class Transport:
                         f"the answer is larger than Limits.answer_bytes ({most})",
                         answer_text(b"".join(parts)[:1000], None),
                     )
-            if (error := content.exception()) is not None:
-                raise error
-        except (aiohttp.ClientError, OSError):
+        except aiohttp.ClientError:
             if not refused:
                 raise
         return b"".join(parts)[:most]
