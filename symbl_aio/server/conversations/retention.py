@@ -57,7 +57,7 @@ class Retention:
         while True:
             before, difference = difference, time.time() - loop.time()
             if (jump := difference - before) > _MOST_JUMP:
-                # What is deleted does not come back when the clock is put right.
+                # A deletion cannot be undone when the clock is put right.
                 logger.warning("the clock went forward by %d s: nothing is deleted now", jump)
             else:
                 try:

@@ -37,6 +37,14 @@ def recordings(data: Path) -> list[Path]:
     return list((data / "bodies").iterdir())
 
 
+def set_back(data: Path, table: str, column: str, *, number: int) -> None:
+    """Move a time in the database by two days."""
+    with closing(sqlite3.connect(data / "symbl.sqlite3")) as database, database:
+        database.execute(
+            f"UPDATE {table} SET {column} = {column} - ? WHERE number = ?", (2 * DAY, number)
+        )
+
+
 async def is_stored(caller: Caller, job: str) -> bool:
     """Return whether the next server on the directory would know a finished job."""
     return await sweeper(caller)._store.finished_job(job) is not None
@@ -111,8 +119,7 @@ async def test_a_recording_ends_at_its_age_though_its_conversation_goes_on(
     opened = (await caller.video()).body
     await caller.video(into=opened["conversationId"])
     await rest(caller)
-    with closing(sqlite3.connect(tmp_path / "symbl.sqlite3")) as database, database:
-        database.execute("UPDATE jobs SET ended_at = ended_at - ? WHERE number = 1", (2 * DAY,))
+    set_back(tmp_path, "jobs", "ended_at", number=1)
 
     await sweeper(caller).sweep(time.time())
 
@@ -142,12 +149,16 @@ async def test_one_that_changes_between_query_and_deletion_is_kept(
 ) -> None:
     caller = await start(data=tmp_path / "data", keep_days=1)
     opened = (await caller.text("One.")).body["conversationId"]
+    old = (await caller.text("Two.")).body["conversationId"]
     await rest(caller)
+    set_back(tmp_path / "data", "conversations", "changed_at", number=2)
     conversations = sweeper(caller)._conversations
     cutoff = time.time() - DAY
 
     await conversations.expire(opened, cutoff)
+    assert await ids(caller) == [opened, old]
 
+    await conversations.expire(old, cutoff)
     assert await ids(caller) == [opened]
 
 
