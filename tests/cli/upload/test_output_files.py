@@ -178,3 +178,24 @@ def test_a_file_has_the_time_of_this_machine(tmp_path):
         began = time.time_ns()
         write_atomically(path := tmp_path / f"{number}.txt", "")
         assert path.stat().st_mtime_ns >= began
+
+
+def test_the_cost_of_a_name_does_not_grow_with_the_number_of_names():
+    class Name(str):
+        hashes = 0
+
+        def __hash__(self) -> int:
+            Name.hashes += 1
+            return super().__hash__()
+
+    class Files(TranscriptFiles):
+        def _stem(self, meeting: Meeting, name: str) -> str:
+            return Name(super()._stem(meeting, name))
+
+    files = Files(Path("/out"), ("srt",))
+    meetings = [alone(f"{number}.wav") for number in range(200)]
+    files.choose(meetings)
+    for meeting in meetings:
+        files.paths(meeting)
+
+    assert Name.hashes < 10 * len(meetings)
