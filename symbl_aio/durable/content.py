@@ -214,8 +214,9 @@ def _decode_media(fields: dict[str, Any]) -> Media:
 
 
 def _decode_utterance(fields: dict[str, Any]) -> Utterance:
-    times = {"start", "end"} & fields.keys()
-    return Utterance(**fields | {name: datetime.fromisoformat(fields[name]) for name in times})
+    given = {"start", "end"} & fields.keys()
+    times: dict[str, Any] = {name: datetime.fromisoformat(fields[name]) for name in given}
+    return Utterance(**fields | times)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
