@@ -213,7 +213,7 @@ class Database(Tables):
     async def call_at_start(self, work: Callable[[], T], seconds: float) -> T:
         """Run ``work`` as ``call`` does, again for ``seconds`` while PostgreSQL is away.
 
-        At once raises what no wait can change, such as the refusal of a password.
+        What no wait can change, such as a refused password, is raised at once.
         """
         until = monotonic() + seconds
         is_logged = False
@@ -227,8 +227,8 @@ class Database(Tables):
                 if not is_logged:
                     is_logged = True
                     _LOG.warning(
-                        "the database %r cannot be used yet (%s): the start waits for up to %g s",
-                        self.name, self.describe(error), seconds,
+                        "the database %s cannot be used yet (%s): the start waits for up to %s s",
+                        self.name, self.describe(error), f"{seconds:g}",
                     )  # fmt: skip
             await asyncio.sleep(min(_START_PAUSE, left))
 
