@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo demo-durable example test test-asr test-durable test-browser test-interop test-oldest test-newest test-pythons check docs fmt cov soak bench bench-check clean
+WORDS := demo demo-durable example test test-heavy test-asr test-durable test-browser test-interop test-oldest test-newest test-pythons check docs fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -39,6 +39,7 @@ help:
 	@echo "make demo-durable  200 uploads, and workers that are killed on the way: nothing is lost"
 	@echo "make example   a web page that takes recordings, on this machine (PORT=8001 changes the port)"
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
+	@echo "make test-heavy  crowds, floods, slow readers and long texts (half a minute)"
 	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
 	@echo "make test-newest  the outbox and every call, on the newest Python found"
 	@echo "make test-pythons  the tests, on each Python found of $(PYTHONS)"
@@ -70,6 +71,10 @@ example: .venv/.example
 test: .venv/.dev
 	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
+# What takes a large share of the processor, two at a time, so that make test stays short.
+test-heavy: .venv/.dev
+	@$(BIN)/python -m pytest -q -m "heavy and not slow and not durable" -n 2 --dist worksteal $(ARGS)
+
 test-asr: .venv/.dev .venv/.demo
 	@$(BIN)/python -m pytest -q -m asr $(ARGS)
 
@@ -90,7 +95,7 @@ test-interop: .venv/.dev .venv-interop/.made
 test-oldest: .venv-oldest/.made .venv/.dev
 	@for python in .venv-oldest/bin/python $(BIN)/python; do \
 		"$$python" -c 'import aiohttp; print("aiohttp", aiohttp.__version__)'; \
-		"$$python" -m pytest -q $(WIRE_TESTS) $(ARGS) || exit 1; \
+		"$$python" -m pytest -q $(WITH_HEAVY) $(WIRE_TESTS) $(ARGS) || exit 1; \
 	done
 
 # What hangs most on the interpreter: SQLite and its driver, the engine's threads, the event loop.
@@ -106,7 +111,8 @@ test-pythons: .venv/.dev
 	@for version in $(PYTHONS); do \
 		$(FIND_VERSION); \
 		if [ "$$version" = "$(OWN_VERSION)" ]; then \
-			echo "Python $$version"; $(MAKE) test || exit 1; \
+			echo "Python $$version"; \
+			$(BIN)/python -m pytest -q $(PARALLEL) $(WITH_HEAVY) $(ARGS) || exit 1; \
 		elif [ -z "$$found" ]; then \
 			echo "Python $$version: none was found, so nothing is run on it"; \
 		else \
@@ -117,7 +123,7 @@ test-pythons: .venv/.dev
 .PHONY: $(PYTHONS:%=test-python-%)
 $(PYTHONS:%=test-python-%): test-python-%: .venv-%/.made
 	@echo "Python $*"
-	@.venv-$*/bin/python -m pytest -q $(PARALLEL) $(ARGS)
+	@.venv-$*/bin/python -m pytest -q $(PARALLEL) $(WITH_HEAVY) $(ARGS)
 
 check: .venv/.dev
 	@$(BIN)/python -m ruff format --check .
@@ -136,7 +142,7 @@ fmt: .venv/.dev
 	@$(BIN)/python -m ruff check --fix .
 
 cov: .venv/.dev
-	@$(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report=term-missing $(ARGS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) $(WITH_HEAVY) --cov --cov-report=term-missing $(ARGS)
 
 soak: .venv/.dev
 	@$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) $(ARGS)
@@ -187,6 +193,8 @@ endef
 # Four processes for two cores, since many tests wait for sockets. More gain little, for each
 # collects all tests. PARALLEL= runs them in one.
 PARALLEL ?= -n 4 --dist worksteal
+# The tests of make test and of make test-heavy, in one run.
+WITH_HEAVY := -m "not asr and not slow and not browser and not durable and not interop"
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/live tests/test_calls.py tests/protocol/test_decode_models.py \
 	tests/protocol/test_bad_answers.py tests/contrib/test_fastapi.py tests/contrib/test_live.py tests/contrib/test_answers.py \
 	tests/contrib/test_form_parser.py tests/contrib/test_service_outbox.py

@@ -10,6 +10,7 @@ with its input.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 
 from symbl_aio.server import LocalServer
+from symbl_aio.server.http_json import ApiError
 
 RETAIN = 20_000
 """Submissions that the server retains: many times the number between two collections."""
@@ -61,7 +63,7 @@ class Control:
         # A server in production deletes conversations by the API; here they are deleted at once.
         known = self.server._conversations
         for conversation_id in finished:
-            if conversation_id in known.by_id:
+            with contextlib.suppress(ApiError):
                 await known.delete(conversation_id)
         times = self.process.cpu_times()
         return {

@@ -38,7 +38,8 @@ def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
     if not is_here:
         raise misuse(
             f"the {what} was started on another event loop, or this is another thread; "
-            "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
+            "call it from the loop that started it (asyncio.run_coroutine_threadsafe), or start "
+            "one in each loop"
         )
 
 

@@ -104,6 +104,7 @@ def credentials_from_env() -> Credentials | AccessToken:
     ]
     raise ConfigurationError(
         f"no credentials: {' and '.join(missing)} not set. Set both (or SYMBL_ACCESS_TOKEN), "
+        "as `symbl-aio serve` prints them for a local server, "
         "or pass credentials=Credentials(app_id, app_secret)"
     )
 

@@ -32,6 +32,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
 
 
+@pytest.mark.heavy
 async def test_500_files_go_through_an_account_of_5_jobs_that_nobody_told_of(
     tmp_path: Path,
 ) -> None:

@@ -198,6 +198,7 @@ async def whole_story(symbl: SymblClient, run: Run, first: Submission, second: S
         await outcome.unwrap().messages()
 
 
+@pytest.mark.heavy
 def test_a_caller_who_is_cancelled_anywhere_takes_nothing_from_the_others(
     server: LocalSymbl, recording: Path
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_caller_who_is_cancelled_anywhere_takes_nothing_from_the_others(
 
 
 @pytest.mark.parametrize("drain", ["jobs", "uploads", "none"])
+@pytest.mark.heavy
 def test_closing_that_is_cancelled_anywhere_still_closes(
     server: LocalSymbl, recording: Path, drain: Literal["jobs", "uploads", "none"]
 ) -> None:
@@ -241,6 +243,7 @@ def test_closing_that_is_cancelled_anywhere_still_closes(
     assert at_every_step(closing, server, recording) > 10
 
 
+@pytest.mark.heavy
 def test_a_block_that_is_cancelled_anywhere_leaves_nothing_behind(
     server: LocalSymbl, recording: Path
 ) -> None:

@@ -191,6 +191,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.heavy
 async def test_more_slots_than_handles_fail_no_upload(server: LocalSymbl, talk: Path):
     done = await asyncio.create_subprocess_exec(
         sys.executable, "-c", FEW_HANDLES, server.base_url, str(talk),

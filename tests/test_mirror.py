@@ -94,13 +94,12 @@ COVERED_BY = {
     "server/management/records.py": "tests/server/management/test_handlers.py",
     "server/management/validation.py": "tests/server/management/test_handlers.py",
     "server/request_log.py": "tests/server/test_local_server.py",
-    "server/metrics.py": "tests/server/test_operations.py",
+    "server/metrics.py": "tests/server/test_health_and_metrics.py",
     "server/text_messages.py": "tests/server/test_processing.py",
     "server/token_handlers.py": "tests/server/test_tokens.py",
     "server/server_limits.py": "tests/server/test_request_body.py",
     "server/storage/changes.py": "tests/server/storage/test_sqlite_store.py",
     "server/storage/memory_store.py": "tests/server/test_local_server.py",
-    "server/storage/rows.py": "tests/server/storage/test_sqlite_store.py",
     "server/storage/store.py": "tests/server/storage/test_sqlite_store.py",
 }
 

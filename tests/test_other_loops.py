@@ -33,13 +33,13 @@ from symbl_aio import (
     Tracker,
     User,
 )
+from symbl_aio._protocol.webhook_calls import webhook_url
 from symbl_aio.bookmarks import Bookmarks
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import Outbox, Worker
 from symbl_aio.management import Entities, Groups, Settings, Trackers
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import webhook_url
 from tests.support import QUICK
 
 T = TypeVar("T")

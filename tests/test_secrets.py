@@ -42,9 +42,9 @@ from symbl_aio import (
     VideoURL,
 )
 from symbl_aio._fields import is_word
+from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.job import Job
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import mark
 from tests.support import QUICK, mp4_bytes
 from tests.tables import table
 

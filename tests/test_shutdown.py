@@ -47,6 +47,7 @@ def recording(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("leaving", ["success", "exception", "cancellation"])
+@pytest.mark.heavy
 async def test_leaving_in_the_middle_of_100_uploads_leaves_nothing_behind(
     server: LocalSymbl, recording: Path, leaving: str, way: str
 ) -> None:

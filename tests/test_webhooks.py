@@ -30,9 +30,10 @@ from symbl_aio import (
     TextOptions,
     Video,
 )
+from symbl_aio._protocol.webhook_calls import WebhookCall, mark
 from symbl_aio.config import Config
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import WebhookReceiver, mark
+from symbl_aio.webhooks import WebhookReceiver, verify
 from tests.support import QUICK, mp4_bytes
 from tests.tables import table
 
@@ -566,6 +567,7 @@ async def test_a_body_without_end_is_cut_short(server: LocalSymbl, hook: Hook) -
         assert status == 413
 
 
+@pytest.mark.heavy
 async def test_a_leaked_url_costs_at_most_a_poll_a_second_for_each_job_known_here(
     server: LocalSymbl, hook: Hook
 ) -> None:
@@ -592,6 +594,7 @@ async def test_a_leaked_url_costs_at_most_a_poll_a_second_for_each_job_known_her
         server.release()
 
 
+@pytest.mark.heavy
 async def test_hints_for_many_jobs_stay_within_the_budget_for_all_of_them(
     server: LocalSymbl, hook: Hook
 ) -> None:
@@ -673,6 +676,23 @@ def test_nothing_that_it_is_given_raises(nonce: Any, shown: Any, body: Any) -> N
     assert webhooks.receive("n", mark(SECRET, "n"), body) in (204, 400)
     assert webhooks.receive("n", mark(SECRET, "n"), bytearray(said("j", "completed"))) == 204
     assert ("n", "j", "completed") in heard
+
+
+@table(
+    "shown,body,found",
+    [
+        (mark("s", "n"), b"id=j1&status=completed", WebhookCall("j1", "completed")),
+        (mark("s", "n"), bytearray(b"id=j1&status=failed"), WebhookCall("j1", "failed")),
+        (mark("other", "n"), b"id=j1&status=completed", 404),
+        (mark("s", "n"), b"x" * (WebhookReceiver.MAX_BYTES + 1), 413),
+        (mark("s", "n"), b"id=j1", 400),
+        (mark("s", "n"), "a text", 400),
+    ],
+)
+def test_a_call_is_verified_and_decoded_or_refused_with_a_status(
+    shown: str, body: bytes, found: WebhookCall | int
+):
+    assert verify("s", "n", shown, body) == found
 
 
 # Who may call

@@ -37,6 +37,7 @@ from symbl_aio._media import upload_chunks
 from symbl_aio._media.inspect import Prepared
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.calls import check_id
+from symbl_aio._protocol.webhook_calls import webhook_url
 from symbl_aio._source_names import source_of
 from symbl_aio._threads import Stalled
 from symbl_aio.config import Config
@@ -57,7 +58,6 @@ from symbl_aio.events import (
 )
 from symbl_aio.job import HandleBackend, Job, Submission
 from symbl_aio.media import Media, MediaLike, Text, check_options, coerce
-from symbl_aio.webhooks import webhook_url
 
 _LOG = Log("symbl_aio")
 

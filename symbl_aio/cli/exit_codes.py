@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ MEANINGS: Final = {
     AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
     REFUSED: "the server answered with an error, or with something unreadable",
     EVICTED: "the other workers declared this one dead (no heartbeat); start it again",
-    UNWRITTEN: "what was asked for could not be printed (messages, jobs); other work goes on",
+    UNWRITTEN: "what was asked for could not be printed or written; other work goes on",
     CUT_OFF: "a worker had no answer from its database for too long; start it again",
     FAULT: "a fault of this program; please report the traceback",
     INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP; jobs still running on the server are listed",
@@ -80,6 +81,7 @@ _REMEDIES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (DecodeError, "check that the host is the API's (SYMBL_BASE_URL or --base-url)"),
 )
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 # Errors are written for programs; a command has options, and no objects or methods. Compiled on
 # use: most commands have none.
@@ -132,7 +134,8 @@ def most_severe(codes: Iterable[int]) -> int:
 def describe(error: BaseException) -> str:
     """Format an error as one line, with a remedy unless its message contains one."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename!r} cannot be used ({error.strerror}); give another, or its rights"
+        remedy = "free some of its disk" if error.errno in _FULL else "give another, or its rights"
+        return f"{error.filename!r} cannot be used ({error.strerror}); {remedy}"
     text = in_words_of_commands(" ".join(str(error).split())) or type(error).__name__
     remedy = remedy_of(error)
     return f"{text}; {remedy}" if remedy else text

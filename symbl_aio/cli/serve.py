@@ -202,8 +202,7 @@ def _server(options: ServeOptions, apps: Applications, tls: ssl.SSLContext | Non
         job_seconds=options.job_seconds,
         data=options.directory,
         keep_days=options.keep_days,
-        # Without a directory, a job that is dropped is unknown: its caller may poll late.
-        retain=100_000 if options.directory is None else 1000,
+        retain=1000,
         allowed_hosts=options.allow_host,
         limits=ServerLimits(upload=int(options.max_upload * _GIB)),
         hosting=hosting,

@@ -32,13 +32,14 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio._fields import require, require_number, require_seconds
+from symbl_aio._protocol.webhook_calls import WebhookCall, is_genuine, read_call
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.live import Visitor, pass_stream
 from symbl_aio.contrib.passthrough import next_chunk
 from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
-from symbl_aio.webhooks import WebhookCall, is_genuine, read_call, verify
+from symbl_aio.webhooks import verify
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable

@@ -20,7 +20,7 @@ from symbl_aio import (
 from symbl_aio._callback_checks import observers_of
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 from symbl_aio._log import Log
-from symbl_aio.webhooks import WebhookCall
+from symbl_aio._protocol.webhook_calls import WebhookCall
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable

@@ -19,6 +19,7 @@ from symbl_aio import (
     Options,
 )
 from symbl_aio._fields import require, require_seconds
+from symbl_aio._protocol.webhook_calls import WebhookCall
 from symbl_aio._shared_futures import check_loop, running_loop
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import dbos
@@ -41,7 +42,7 @@ from symbl_aio.durable.items import (
 from symbl_aio.durable.outbox_decisions import Resolution
 from symbl_aio.durable.stats import OutboxStats, read_stats
 from symbl_aio.media import MediaLike
-from symbl_aio.webhooks import WebhookCall, verify
+from symbl_aio.webhooks import verify
 
 T = TypeVar("T")
 

@@ -36,13 +36,13 @@ from symbl_aio import (
 )
 from symbl_aio._log import Log
 from symbl_aio._outage import Outage
+from symbl_aio._protocol.webhook_calls import webhook_url
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.content import Content, UnknownContentError
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
-from symbl_aio.webhooks import webhook_url
 
 _LOG = Log("symbl_aio.durable")
 

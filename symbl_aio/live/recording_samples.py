@@ -98,7 +98,9 @@ def _by_av(path: str | os.PathLike[str], seconds: float) -> Samples:
     except FFmpegError as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
-        raise MediaRejectedError(f"{os.fspath(path)} cannot be decoded") from None
+        raise MediaRejectedError(
+            f"{os.fspath(path)} cannot be decoded; give a recording with sound"
+        ) from None
     if not container.streams.audio:
         container.close()
         raise MediaRejectedError(f"{os.fspath(path)} has no audio")

@@ -9,7 +9,7 @@ from typing import TypeGuard
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from symbl_aio.server.operations import OPEN_PATHS
+from symbl_aio.server.health_and_metrics import OPEN_PATHS
 from symbl_aio.server.proxy_headers import ORIGINS
 
 LOGGER = logging.getLogger("symbl_aio.server.access")

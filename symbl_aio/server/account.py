@@ -153,8 +153,7 @@ class Account:
         for job in state.jobs:
             shared.metrics.count_job(job)
         self.jobs.resume(state.jobs)
-        if shared.storage.survives:
-            self._retention.start()
+        self._retention.start()
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Return the routes of an account: for each one the same paths, in the same order."""

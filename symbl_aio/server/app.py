@@ -26,10 +26,10 @@ from symbl_aio.server.fault_injection import (
     FaultInjector,
     Handler,
 )
+from symbl_aio.server.health_and_metrics import OPEN_PATHS
 from symbl_aio.server.html_pages import PAGE_PATH
 from symbl_aio.server.http_json import ApiError, check_query, json_response
 from symbl_aio.server.metrics import Metrics
-from symbl_aio.server.operations import OPEN_PATHS
 from symbl_aio.server.option_support import READS, UnknownOptions
 from symbl_aio.server.proxy_headers import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding, waits_to_send

@@ -25,6 +25,7 @@ from aiohttp import hdrs, web
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.connection import Connection, Holder
+from symbl_aio.server.half_closed import HalfClosableProtocol
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.listening import listening_sockets, until_readable
 from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
@@ -46,11 +47,8 @@ _HANDSHAKE_SECONDS = 10.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class ServerProtocol(web.RequestHandler):
-    """aiohttp's protocol of one connection, which also counts the bytes of a head.
-
-    Many small lines are parsed in pieces, with turns for others in between.
-    """
+class ServerProtocol(HalfClosableProtocol):
+    """The protocol of one connection: counts bytes of heads, and parses many lines in pieces."""
 
     __slots__ = ("connection", "_owner", "_pieces")
 

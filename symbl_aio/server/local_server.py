@@ -22,10 +22,10 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.retention import Retention
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.guess_limit import GuessLimit
+from symbl_aio.server.health_and_metrics import HealthAndMetricsHandlers
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.metrics import Gauge, Metrics
-from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.proxy_headers import Origins, is_loopback
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
@@ -71,9 +71,9 @@ class LocalServer(ServerControls):
     upload without a transcript of its own. ``probe_media=False`` accepts media that cannot be
     decoded. ``keep_bodies=False`` writes no body to disk and ``hash_bodies=False`` computes no
     SHA-256: for tests that send gigabytes. ``retain``: how many requests, submissions and
-    finished jobs to keep at least, so that a server which runs for long does not grow; None
-    keeps all of them, for tests. ``record_requests=False`` keeps no request, submission or
-    webhook call.
+    finished jobs to keep as objects at least, for a server that runs for long; None keeps all of
+    them, and all conversations, for tests. ``record_requests=False`` keeps no request, submission
+    or webhook call.
     ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
     reach. ``clock`` (seconds since 1970) decides when tokens and links to pages expire.
     """
@@ -136,7 +136,7 @@ class LocalServer(ServerControls):
         retain_requests = retain if record_requests and data is None else 0
         self._log = RequestLog(retain_requests)
         self._faults = FaultInjector()
-        self._storage = _storage(data, directory, keeps_bodies=keep_days is not None)
+        self._storage = _storage(data, directory, keep_days, retain)
         self._transcripts = TranscriptRegistry(default_transcript)
         allow_private = (
             is_loopback(host) if hosting.allow_private is None else hosting.allow_private
@@ -273,7 +273,7 @@ class LocalServer(ServerControls):
             connections=self._connections,
             origins=self._origins,
             metrics=self._metrics,
-            routes=OperationsHandlers(
+            routes=HealthAndMetricsHandlers(
                 self._metrics,
                 self._origins,
                 obstacle=lambda: self._obstacle(space),
@@ -363,14 +363,21 @@ class LocalServer(ServerControls):
 
 
 def _storage(
-    data: Path | str | None, directory: Path | str | None, *, keeps_bodies: bool
+    data: Path | str | None,
+    directory: Path | str | None,
+    keep_days: float | None,
+    retain: int | None,
 ) -> Storage:
-    if data is None:
-        return TemporaryStorage(directory)
-    # A server in memory starts without SQLite.
-    from symbl_aio.server.storage.data_directory import DataDirectory
+    # A server of a test starts without SQLite.
+    if data is not None:
+        from symbl_aio.server.storage.data_directory import DataDirectory
 
-    return DataDirectory(Path(data), keeps_bodies=keeps_bodies)
+        return DataDirectory(Path(data), keeps_bodies=keep_days is not None)
+    if retain is not None:
+        from symbl_aio.server.storage.temporary_database import TemporaryDatabase
+
+        return TemporaryDatabase(directory)
+    return TemporaryStorage(directory)
 
 
 def _live_recognizer(

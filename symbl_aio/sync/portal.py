@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from symbl_aio._error_classes import ConfigurationError
@@ -16,6 +17,13 @@ from symbl_aio.job import ClientClosedError
 T = TypeVar("T")
 
 _END: Final = object()
+
+SLICE: Final = 1.0
+"""Seconds of one wait of a thread.
+
+Python raises an exception that comes from another thread, such as the time limit of a worker of
+Dramatiq, between two waits.
+"""
 
 
 class Portal:
@@ -89,7 +97,8 @@ class Portal:
 
         ``wait`` is called first with the future of the outcome, in the waiting thread.
 
-        An exception in the waiting thread, such as ``KeyboardInterrupt``, cancels that await.
+        An exception in the waiting thread, such as ``KeyboardInterrupt`` or one that another thread
+        raises in it, cancels that await.
         Raises ``ClientClosedError`` while the portal does not run, or if it stops meanwhile,
         and ``ConfigurationError`` in its own thread and in a forked process.
         """
@@ -107,6 +116,9 @@ class Portal:
                     raise ClientClosedError("the client is not open; use it inside `with`")
                 future = asyncio.run_coroutine_threadsafe(perform(), self._loop)
             wait(future)
+            while not future.done():
+                with suppress(TimeoutError):
+                    future.exception(SLICE)
             return future.result()
         except CancelledError:
             if self._loop is None:

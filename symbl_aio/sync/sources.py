@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
+
+from symbl_aio.sync.portal import SLICE
 
 S = TypeVar("S")
 
@@ -38,9 +41,14 @@ class Sources(Generic[S]):
     def wait(self, step: Future[Any]) -> None:
         """Wait until ``step`` has ended, and read the sources that are requested until then."""
         step.add_done_callback(lambda _: self._requests.put(None))
-        while (request := self._requests.get()) is not None:
+        while (request := self._next_request()) is not None:
             if request.set_running_or_notify_cancel():
                 self._read(request)
+
+    def _next_request(self) -> Future[S | object] | None:
+        while True:
+            with suppress(Empty):
+                return self._requests.get(timeout=SLICE)
 
     def _read(self, request: Future[S | object]) -> None:
         try:

@@ -103,7 +103,10 @@ async def test_a_file_that_cannot_be_written_hides_no_other(shell, symbl, tmp_pa
 
     assert ended.code == 2
     assert ended.err.count("\n") == 1
-    assert f"{ids[0]}.txt' cannot be used (No space left on device)" in ended.err
+    assert (
+        f"{ids[0]}.txt' cannot be used (No space left on device); free some of its disk"
+        in ended.err
+    )
     assert (tmp_path / f"{ids[1]}.txt").read_text() == "Two.\n"
 
 

@@ -25,10 +25,10 @@ from symbl_aio import (
     Timeouts,
     WebhookReceiver,
 )
+from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import mark
 from tests.contrib.site import SECRET, Site, get, post, settings, site_of
 from tests.contrib.test_sse import parse
 from tests.support import mp4_bytes

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations, product
 from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,6 +147,7 @@ def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago(
         assert written.proves(known, "k", "We ship.", ["We ship."])
 
 
+@pytest.mark.heavy
 def test_a_memory_full_of_short_texts_is_no_larger_than_it_may_be():
     tracemalloc.start()
     try:

@@ -462,6 +462,7 @@ def test_polls_that_are_held_start_again_at_their_time_and_their_rate():
 
 
 @table("rate", [0.2, 1, 10, 50])
+@pytest.mark.heavy
 def test_ten_thousand_jobs_stay_within_the_budget_and_none_starves(rate):
     count = 10_000
     plan = PollPlan(Polls(per_second=rate, floor=1, ceiling=10))

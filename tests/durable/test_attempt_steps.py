@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text, TextOptions
+from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemFilter, ItemState, Outbox
 from symbl_aio.durable._database.database import Database
@@ -29,7 +30,6 @@ from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, said
 from tests.support import QUICK
 

@@ -94,6 +94,7 @@ def everything(tables: Database) -> list[Any]:
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
+@pytest.mark.heavy
 async def test_5000_that_wait_behind_a_doubt_go_on_by_a_few_statements(
     outbox: Outbox, tables: Database
 ) -> None:
@@ -114,6 +115,7 @@ async def test_5000_that_wait_behind_a_doubt_go_on_by_a_few_statements(
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
+@pytest.mark.heavy
 async def test_thousands_of_doubts_end_by_few_statements_and_no_transaction_is_large(
     outbox: Outbox, tables: Database
 ) -> None:

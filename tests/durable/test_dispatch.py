@@ -433,6 +433,7 @@ class Steps:
         return self._counted - before
 
 
+@pytest.mark.heavy
 async def test_a_slot_costs_as_little_behind_a_long_backlog(sqlite_database: str) -> None:
     tables = Database(sqlite_database)
     steps = Steps(tables)
@@ -456,6 +457,7 @@ async def test_a_slot_costs_as_little_behind_a_long_backlog(sqlite_database: str
     assert long < 2 * short
 
 
+@pytest.mark.heavy
 async def test_retention_reads_no_item_that_it_keeps(sqlite_database: str) -> None:
     tables = Database(sqlite_database)
     steps = Steps(tables)
@@ -476,6 +478,7 @@ async def test_retention_reads_no_item_that_it_keeps(sqlite_database: str) -> No
 
 
 @pytest.mark.parametrize("length", [10, 5000])
+@pytest.mark.heavy
 async def test_a_conversation_is_blocked_and_resumed_by_few_statements(
     outbox: Outbox, tables: Database, length: int
 ) -> None:

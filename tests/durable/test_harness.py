@@ -10,9 +10,9 @@ import pytest
 
 from examples.durable.postgres import Postgres, postgres
 from symbl_aio import Polls, Text
+from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import mark
 from tests.durable.conftest import SECRET, Working, said, until
 
 

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Text
+from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable._store.queue_control import delete_expired
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, Working, dispatch, said
 from tests.support import mp4_bytes
 

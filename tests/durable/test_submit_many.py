@@ -34,6 +34,7 @@ def talk(conversations: int, appends: int) -> Iterator[Entry]:
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
+@pytest.mark.heavy
 async def test_thousands_are_handed_in_by_few_statements_in_their_order(outbox: Outbox) -> None:
     with counted(outbox._database) as seen:
         entered = await outbox.submit_many(talk(500, 6))

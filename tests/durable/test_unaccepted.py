@@ -66,6 +66,7 @@ async def test_what_no_answer_proves_waits_for_a_person_and_is_never_sent_twice(
     assert said(server) == ["one"]
 
 
+@pytest.mark.heavy
 async def test_a_server_that_only_fails_brings_few_items_into_doubt(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:

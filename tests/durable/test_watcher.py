@@ -18,6 +18,7 @@ from tests.durable.test_dispatch import counted
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
+@pytest.mark.heavy
 async def test_a_thousand_who_wait_ask_20_times_a_second_at_most(outbox: Outbox) -> None:
     await outbox.submit_many(Entry(f"c{number}", Text("Hello.")) for number in range(1000))
     with counted(outbox._database) as seen:

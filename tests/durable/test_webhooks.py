@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, Polls, Text, TextOptions, WebhookReceiver
+from symbl_aio._protocol.webhook_calls import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import Notifications
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, Working, dispatch, said, until
 from tests.support import QUICK
 

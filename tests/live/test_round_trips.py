@@ -88,6 +88,7 @@ async def test_words_insights_and_trackers_come_back_and_stay_in_the_conversatio
     assert not any(isinstance(e, Gap | Missed) for e in events)
 
 
+@pytest.mark.heavy
 async def test_twenty_streams_at_once_lose_nothing(server: LocalSymbl):
     names = [f"stream-{index:02}" for index in range(20)]
     for name in names:

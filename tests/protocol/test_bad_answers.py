@@ -550,6 +550,7 @@ BOMB = 200 * 2**20
 @pytest.mark.parametrize("call", ["messages", "submit", "job"])
 @pytest.mark.parametrize("status", [200, 400, 503])
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.heavy
 def test_a_bomb_of_an_answer_is_put_aside_before_it_goes_off(
     liar: Liar, call: str, status: int, encoding: str
 ) -> None:

@@ -158,6 +158,7 @@ def test_hashes_are_not_those_of_a_plain_digest() -> None:
     assert hashlib.sha256(b"s").hexdigest() not in hash_secret("s")
 
 
+@pytest.mark.heavy
 async def test_the_long_texts_of_one_do_not_keep_the_readers_of_another_waiting(
     tenants: Tenants,
 ) -> None:

@@ -129,6 +129,7 @@ async def test_chunks_of_a_byte_leave_turns_to_others(start: Any) -> None:
     assert max(steps[1:]) < 2000
 
 
+@pytest.mark.heavy
 async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
     caller = await start(limits=QUICK)
     accepted = (await caller.text(*["All is well. " * 1000] * 20)).body
@@ -179,6 +180,7 @@ async def read_slowly(sock: socket.socket, *, seconds: float) -> bytes:
     return bytes(received)
 
 
+@pytest.mark.heavy
 async def test_a_reader_who_is_slow_gets_all_of_a_long_answer(start: Any) -> None:
     caller = await start(limits=evolve(QUICK, silence=1.0))
     async with long_answer(caller) as sock:
@@ -188,6 +190,7 @@ async def test_a_reader_who_is_slow_gets_all_of_a_long_answer(start: Any) -> Non
         assert received.endswith(b"}]}]}")
 
 
+@pytest.mark.heavy
 async def test_a_reader_below_the_lowest_rate_is_ended(start: Any) -> None:
     caller = await start(limits=evolve(QUICK, min_rate=10**9))
     async with long_answer(caller) as sock:
@@ -199,6 +202,7 @@ async def test_a_reader_below_the_lowest_rate_is_ended(start: Any) -> None:
         assert len(received) < 8_000_000
 
 
+@pytest.mark.heavy
 async def test_a_reader_is_not_ended_while_the_server_makes_the_rest(start: Any) -> None:
     caller = await start(limits=QUICK)
     busy = threading.Event()
@@ -214,6 +218,7 @@ async def test_a_reader_is_not_ended_while_the_server_makes_the_rest(start: Any)
         assert (await reading).endswith(b"}]}]}")
 
 
+@pytest.mark.heavy
 async def test_answers_that_are_not_read_share_a_limit_and_readers_get_all(start: Any) -> None:
     caller = await start(limits=ServerLimits(unread=2**17))
     path = await long_path(caller)
@@ -229,6 +234,7 @@ async def test_answers_that_are_not_read_share_a_limit_and_readers_get_all(start
         assert whole <= 5
 
 
+@pytest.mark.heavy
 async def test_an_idle_connection_holds_no_answer(start: Any) -> None:
     caller = await start()
     accepted = (await caller.text(*[f"{'word ' * 999}." for _ in range(200)])).body

@@ -191,6 +191,7 @@ async def test_the_items_of_an_iterator_are_written_as_those_of_a_list(items: li
     assert response.body == json_response({"a": items, "b": 1}).body
 
 
+@pytest.mark.heavy
 async def test_others_have_their_turns_while_a_long_response_is_written() -> None:
     body: JSON = {"messages": [{"text": "Good morning. " * 4, "from": {}} for _ in range(300_000)]}
     began = last = time.monotonic()

@@ -8,6 +8,7 @@ from benchmarks.siege import siege
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.heavy
 async def test_an_honest_client_is_served_in_time_during_a_siege() -> None:
     outcome = await siege(3.0)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from symbl_aio import ClientClosedError, ConfigurationError
 from symbl_aio.sync.portal import Portal
+from symbl_aio.sync.sources import Sources
 
 
 def waiting_call(portal: Portal) -> tuple[threading.Thread, list[BaseException]]:
@@ -216,6 +218,36 @@ def test_ctrl_c_ends_an_iteration_whose_step_takes_a_moment_to_end(portal: Porta
     with pytest.raises(KeyboardInterrupt):
         next(portal.iterate(wait_for_ever))
     thread.join()
+
+
+class TimeLimitExceeded(Exception): ...
+
+
+def read_nothing(_: Future[object]) -> None: ...
+
+
+@pytest.mark.parametrize("reads", [read_nothing, Sources([]).wait], ids=["call", "map"])
+def test_an_exception_of_another_thread_ends_a_wait(portal: Portal, reads):
+    # So a queue of jobs, such as Dramatiq, enforces its time limits in the threads of a worker.
+    waiting = threading.Event()
+
+    async def wait_for_ever() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def call() -> None:
+        with pytest.raises(TimeLimitExceeded):
+            portal.call(wait_for_ever, reads)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    waiting.wait()
+    assert thread.ident is not None
+    limit = ctypes.py_object(TimeLimitExceeded)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), limit)
+
+    thread.join(timeout=20)
+    assert not thread.is_alive()
 
 
 def test_an_error_that_was_handled_is_freed_at_once(portal: Portal):

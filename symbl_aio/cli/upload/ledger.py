@@ -341,7 +341,9 @@ class Ledger:
                 try:
                     await self._threads.run(partial(self._commit, [one for one, _ in batch]))
                 except Exception as error:  # whatever it is, no writer may wait for ever
-                    failure = LedgerError(f"the ledger {self.path} cannot be written ({error})")
+                    failure = LedgerError(
+                        f"the ledger {self.path} cannot be written ({error}); mend that first"
+                    )
                 for _, written in batch:
                     if written.done():  # its writer was cancelled
                         continue

@@ -47,7 +47,10 @@ def connect(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         why: object = getattr(error, "strerror", None) or error
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            why = "another upload uses it; wait for its end"
+            # Another ledger is no remedy: it would send what this one has sent.
+            raise LedgerError(
+                f"the ledger {path} is in use: wait for the end of the other upload"
+            ) from None
         raise LedgerError(
             f"the ledger {path} cannot be used ({why}); give another with --ledger"
         ) from None

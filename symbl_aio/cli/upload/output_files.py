@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import stat
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -118,6 +119,11 @@ def _replace(path: Path, text: str, mode: int | None) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        # By the clock of this machine, which ``since`` is compared with: that of a file server
+        # may be behind. After the close, which may write, and itself set the time of the file.
+        now = time.time_ns()
+        with suppress(OSError):  # some shares let no client set a time
+            os.utime(part, ns=(now, now))
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -138,6 +144,7 @@ class TranscriptFiles:
     root: str = "/"
     """The folder that all given ones are in."""
     _chosen: dict[str, str] = field(factory=dict)
+    _taken: set[str] = field(factory=set)
 
     def choose(self, meetings: Sequence[Meeting]) -> None:
         """Choose names for meetings, the shortest that none of the others has, nor an earlier one.
@@ -147,9 +154,14 @@ class TranscriptFiles:
         left = {one.identity: one for one in meetings if one.identity not in self._chosen}
         for name in (_name, _name_with_ending, self._name_below_root, _name_with_hash):
             wanted = {identity: self._stem(one, name(one)) for identity, one in left.items()}
-            counts = Counter([*wanted.values(), *self._chosen.values()])
-            free = {identity: stem for identity, stem in wanted.items() if counts[stem] == 1}
+            counts = Counter(wanted.values())
+            free = {
+                identity: stem
+                for identity, stem in wanted.items()
+                if counts[stem] == 1 and stem not in self._taken
+            }
             self._chosen |= free
+            self._taken.update(free.values())
             left = {identity: one for identity, one in left.items() if identity not in free}
 
     def paths(self, meeting: Meeting) -> dict[str, Path]:

@@ -12,11 +12,11 @@ from aiohttp import web
 
 from symbl_aio.server.http_json import ApiError, parse_json, require_object
 from symbl_aio.server.live import server_frames
-from symbl_aio.server.live.addresses import EVENTS_PATH
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_faults import SocketFaults
 from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame, log_break
+from symbl_aio.server.live.paths import EVENTS_PATH
 from symbl_aio.server.live.playback import PlaybackStream
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from symbl_aio.server.live.addresses import (
+from symbl_aio.server.live.paths import (
     CONNECT_PATH,
     EVENT_PATH,
     LISTENER_PATHS,

@@ -22,13 +22,13 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
 from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.live import server_frames
-from symbl_aio.server.live.addresses import EVENT_PATH, EVENTS_PATH
 from symbl_aio.server.live.client_frames import (
     EMPTY,
     INSIGHT_TYPES,
     StartRequest,
     read_insight_types,
 )
+from symbl_aio.server.live.paths import EVENT_PATH, EVENTS_PATH
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions

@@ -1,8 +1,9 @@
-"""The state of the server: in memory for tests, or in a data directory for people who depend on it.
+"""The state of the server: in memory, or in a data directory for people who depend on it.
 
 The server changes its state by values of ``changes``, several of them in one atomic commit, and
 shows a change only after its commit. ``store`` is the interface, ``memory_store`` keeps
-everything in memory, and ``sqlite_store`` in a data directory:
+everything as objects, for tests, and ``sqlite_store`` in a database: in memory
+(``temporary_database``), or in a data directory:
 
 * ``data_directory`` locks the directory, and removes files that a killed server left behind;
 * ``database`` owns the one connection, in a thread, and commits changes in groups;

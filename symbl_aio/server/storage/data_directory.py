@@ -92,7 +92,7 @@ class DataDirectory:
 
     def store(self, application: str) -> SQLiteStore:
         """Return the store of one application."""
-        return SQLiteStore(self._database, application, self.bodies, keep_bodies=self.keeps_bodies)
+        return SQLiteStore(self._database, application, self)
 
     async def applications(self) -> Collection[str]:
         """Return the applications of which conversations or jobs are stored."""

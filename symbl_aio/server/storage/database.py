@@ -47,9 +47,9 @@ class _Work(Generic[T]):
 
 
 class Database:
-    """A database file. ``open()`` migrates it; calls before that wait for it."""
+    """A database file, or one in memory (None). ``open()`` migrates it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._identity: tuple[int, int] | None = None
         self._queue: queue.SimpleQueue[_Work[Any] | None] = queue.SimpleQueue()
@@ -151,7 +151,9 @@ class Database:
         return None
 
 
-def _identity_of(path: Path) -> tuple[int, int] | None:
+def _identity_of(path: Path | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
     try:
         found = path.stat()
     except OSError:
@@ -159,9 +161,9 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path | None) -> sqlite3.Connection:
     # Transactions are begun and committed here, not by the library.
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=30)
     try:
         migrate(connection)
         connection.execute("PRAGMA journal_mode = WAL")

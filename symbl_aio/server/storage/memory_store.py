@@ -10,7 +10,7 @@ from pathlib import Path
 from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
 from symbl_aio.server.job import Job
 from symbl_aio.server.storage.changes import Change, ConversationDeleted, ConversationSaved
-from symbl_aio.server.storage.store import ListQuery, StoredState
+from symbl_aio.server.storage.store import ListQuery, Store, StoredState
 from symbl_aio.server.thread_pool import run_in_thread
 
 
@@ -42,7 +42,9 @@ class MemoryStore:
 
     async def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
         found = [head for head in self.loaded.values() if is_selected(query, head)]
-        found.sort(key=lambda head: head.started_at, reverse=query.descending)
+        found.sort(key=lambda head: head.started_at)
+        if query.descending:
+            found.reverse()
         yield page(query, found)
 
     async def finished_job(self, job_id: str) -> Job | None:
@@ -68,7 +70,7 @@ class TemporaryStorage:
         assert self._bodies is not None, "it is not open"
         return self._bodies
 
-    def store(self, application: str) -> MemoryStore:
+    def store(self, application: str) -> Store:
         return MemoryStore()
 
     async def applications(self) -> Collection[str]:

@@ -36,6 +36,8 @@ Position: TypeAlias = tuple[int, int]
 
 # Characters of heads that are read at a time: one may have 10,000 members.
 _MOST_TEXT = 256 * 1024
+# Jobs that are forgotten at a time, so that no commit waits for many.
+_MOST_JOBS = 500
 
 _JOB = "id, conversation, status, reason, ended_at, webhook_url, submission, body"
 
@@ -116,21 +118,20 @@ class Rows:
         With them, the position of the last one, or None if no more follow.
         """
         order, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
-        bounds = [
-            ("started_at >= ?", query.start and microseconds(query.start)),
-            ("started_at <= ?", query.end and microseconds(query.end)),
-        ]
-        bounds = [bound for bound in bounds if bound[1] is not None]
-        where = ["application = ?", *(text for text, _ in bounds)]
-        values = [value for _, value in bounds]
-        if after is not None:
-            # Equal starts are in order of creation, whatever the direction.
-            where.append(f"(started_at {beyond} ? OR started_at = ? AND number > ?)")
-            values += [after[0], *after]
+        where = ["application = ?"]
+        values: list[object] = [self.application]
+        for compare, instant in ((">", query.start), ("<", query.end)):
+            if after is not None and compare == beyond:
+                # In place of the bound, of which the position is inside: a search uses only one.
+                where.append(f"(started_at, number) {beyond} (?, ?)")
+                values += after
+            elif instant is not None:
+                where.append(f"started_at {compare}= ?")
+                values.append(microseconds(instant))
         found = self._execute(
             f"SELECT started_at, number, id, head FROM conversations WHERE {' AND '.join(where)}"
-            f" ORDER BY started_at {order}, number LIMIT ? OFFSET ?",
-            *(self.application, *values, count, skip),
+            f" ORDER BY started_at {order}, number {order} LIMIT ? OFFSET ?",
+            *(*values, count, skip),
         )
         heads: list[StoredHead] = []
         size = 0
@@ -171,37 +172,46 @@ class Rows:
         which = (self.application, conversation_id)
         bodies = self._execute(f"SELECT body FROM jobs {where} AND body IS NOT NULL", *which)
         names = [name for (name,) in bodies]
-        self._execute(f"UPDATE jobs SET submission = NULL, body = NULL {where}", *which)
+        self._execute(
+            f"UPDATE jobs SET submission = NULL, body = NULL, orphaned = 1 {where}", *which
+        )
         return names
 
     def expired(self, cutoff: float, conversation_id: str | None) -> list[str]:
         """Return the ids of conversations that were not changed since, without unfinished jobs."""
+        which: list[object] = [self.application, int(cutoff)]
+        only = ""
+        if conversation_id is not None:
+            only = " AND id = ?"
+            which.append(conversation_id)
         found = self._execute(
-            "SELECT id FROM conversations WHERE application = ? AND changed_at < ?"
-            " AND id = coalesce(?, id) AND NOT EXISTS (SELECT 1 FROM jobs"
+            f"SELECT id FROM conversations WHERE application = ? AND changed_at < ?{only}"
+            " AND NOT EXISTS (SELECT 1 FROM jobs"
             "  WHERE jobs.application = conversations.application"
             "  AND jobs.conversation = conversations.id AND ended_at IS NULL) LIMIT 100",
-            *(self.application, int(cutoff), conversation_id),
+            *which,
         )
         return [found_id for (found_id,) in found]
 
-    def forget_jobs(self, cutoff: float) -> list[str]:
+    def forget_jobs(self, cutoff: float) -> tuple[int, list[str]]:
         """Drop the recordings of jobs that ended before, and the jobs of deleted conversations.
 
-        Returns the names of the recordings.
+        Returns how many jobs it found, which are not all if there are many, and the names of the
+        recordings.
         """
-        which = (self.application, int(cutoff))
-        where = "WHERE application = ? AND ended_at < ?"
-        bodies = self._execute(f"SELECT body FROM jobs {where} AND body IS NOT NULL", *which)
-        names = [name for (name,) in bodies]
-        self._execute(f"UPDATE jobs SET body = NULL {where} AND body IS NOT NULL", *which)
-        self._execute(
-            f"DELETE FROM jobs {where} AND NOT EXISTS (SELECT 1 FROM conversations"
-            "  WHERE conversations.application = jobs.application"
-            "  AND conversations.id = jobs.conversation)",
+        which = (self.application, int(cutoff), _MOST_JOBS)
+        old = "application = ? AND ended_at < ?"
+        recordings = self._execute(
+            f"SELECT number, body FROM jobs WHERE {old} AND body IS NOT NULL LIMIT ?", *which
+        ).fetchall()
+        for number, _ in recordings:
+            self._execute("UPDATE jobs SET body = NULL WHERE number = ?", number)
+        orphans = self._execute(
+            "DELETE FROM jobs WHERE number IN"
+            f" (SELECT number FROM jobs WHERE {old} AND orphaned LIMIT ?)",
             *which,
         )
-        return names
+        return len(recordings) + orphans.rowcount, [name for _, name in recordings]
 
     # Jobs and webhooks
 

@@ -80,6 +80,19 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         key BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
+    # Old ones are looked for each hour, which must not read all that is kept.
+    """
+    DROP INDEX conversations_by_change;
+    CREATE INDEX conversations_by_change ON conversations (application, changed_at);
+
+    ALTER TABLE jobs ADD COLUMN orphaned INTEGER NOT NULL DEFAULT 0; -- 1: no conversation any more
+    UPDATE jobs SET orphaned = 1 WHERE NOT EXISTS (SELECT 1 FROM conversations
+        WHERE conversations.application = jobs.application
+        AND conversations.id = jobs.conversation);
+    DROP INDEX jobs_by_end;
+    CREATE INDEX orphans_by_end ON jobs (application, ended_at) WHERE orphaned;
+    CREATE INDEX recordings_by_end ON jobs (application, ended_at) WHERE body IS NOT NULL;
+    """,
 )
 
 

@@ -1,4 +1,4 @@
-"""A store in a data directory: the rows of one application, and the conversations read last."""
+"""A store in a database: the rows of one application, and the conversations read last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
@@ -18,7 +17,7 @@ from symbl_aio.server.storage.changes import Change, ConversationDeleted, Conver
 from symbl_aio.server.storage.database import Database
 from symbl_aio.server.storage.documents import StoredHead
 from symbl_aio.server.storage.rows import Position, Rows
-from symbl_aio.server.storage.store import ListQuery, StoredState
+from symbl_aio.server.storage.store import ListQuery, Storage, StoredState
 from symbl_aio.server.thread_pool import run_in_thread
 
 logger = logging.getLogger("symbl_aio.server")
@@ -34,15 +33,12 @@ _CHUNK = 500
 
 
 class SQLiteStore:
-    """The state of one application. ``keep_bodies``: recordings outlive their jobs."""
+    """The state of one application, whose recordings are in ``storage``."""
 
-    def __init__(
-        self, database: Database, application: str, bodies: Path, *, keep_bodies: bool
-    ) -> None:
+    def __init__(self, database: Database, application: str, storage: Storage) -> None:
         self._database = database
         self._application = application
-        self._bodies = bodies
-        self._keep_bodies = keep_bodies
+        self._storage = storage
         # Least recently used first.
         self.loaded: OrderedDict[str, Conversation] = OrderedDict()
         self._sizes: dict[str, int] = {}
@@ -99,10 +95,14 @@ class SQLiteStore:
         return await self._read(lambda rows: rows.expired(cutoff, conversation_id))
 
     async def forget_jobs(self, cutoff: float) -> None:
-        await self._remove_bodies(await self._read(lambda rows: rows.forget_jobs(cutoff)))
+        found = -1
+        while found:
+            found, names = await self._read(lambda rows: rows.forget_jobs(cutoff))
+            await self._remove_bodies(names)
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
-        return Rows(connection, self._application, self._bodies, self._keep_bodies)
+        storage = self._storage
+        return Rows(connection, self._application, storage.bodies, storage.keeps_bodies)
 
     def _read(
         self, call: Callable[[Rows], T], then: Callable[[T], None] | None = None
@@ -142,7 +142,7 @@ class SQLiteStore:
     async def _remove_bodies(self, names: Sequence[str]) -> None:
         # After the commit: a crash in between leaves a file that the next start removes.
         for name in names:
-            await run_in_thread((self._bodies / name).unlink, missing_ok=True)
+            await run_in_thread((self._storage.bodies / name).unlink, missing_ok=True)
 
 
 def _read_heads(

@@ -23,7 +23,8 @@ class StorageError(Exception):
 class ListQuery:
     """Which conversations a list contains: those that ``start`` from ... to ... and match.
 
-    The order is that of their start, or of their creation where two are equal.
+    The order is that of their start, or of their creation where two are equal; ``descending`` is
+    the reverse of it.
     """
 
     start: datetime | None = None

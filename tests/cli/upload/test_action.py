@@ -971,7 +971,7 @@ async def test_two_uploads_of_one_account_do_not_mix(shell, symbl, folder):
     ended = await shell.run("upload", folder)
 
     assert ended.code == 2
-    assert "another upload" in ended.err
+    assert "the end of the other upload" in ended.err
     process.kill()
     await shell.end(process)
 
@@ -1004,6 +1004,7 @@ async def test_a_server_that_cannot_be_reached_ends_the_run(unused_tcp_port, fol
     assert ended.events().count("unsent") < 150
 
 
+@pytest.mark.heavy
 async def test_a_server_that_only_fails_brings_few_recordings_into_doubt(shell, symbl, folder):
     record(folder, *(f"{number}.wav" for number in range(200)))
     symbl.inject("status:502", on="POST", times=1000)
@@ -1025,6 +1026,7 @@ async def test_a_server_that_only_fails_brings_few_recordings_into_doubt(shell, 
     }
 
 
+@pytest.mark.heavy
 async def test_a_server_that_fails_for_a_moment_ends_no_run(shell, symbl, folder):
     record(folder, *(f"{number}.wav" for number in range(100)))
     symbl.inject("status:502", on="POST", times=4)

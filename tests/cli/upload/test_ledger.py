@@ -204,7 +204,7 @@ async def test_an_intent_is_on_disk_once_its_future_is_done(tmp_path):
 
 async def test_a_ledger_is_for_one_process(tmp_path):
     ledger = open_ledger(tmp_path / "a.db")
-    with pytest.raises(LedgerError, match="another upload"):
+    with pytest.raises(LedgerError, match="the end of the other upload"):
         open_ledger(tmp_path / "a.db")
     await ledger.aclose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,3 +169,33 @@ def test_a_failure_names_the_path_that_was_given(tmp_path):
         with pytest.raises(OSError) as caught:
             write_atomically(path, "x")
         assert caught.value.filename == str(path)
+
+
+def test_a_file_has_the_time_of_this_machine(tmp_path):
+    # A file system stamps files by its own clock: here that of the kernel's last tick, on a share
+    # that of the server. One of twenty files, at the least, is written in the middle of a tick.
+    for number in range(20):
+        began = time.time_ns()
+        write_atomically(path := tmp_path / f"{number}.txt", "")
+        assert path.stat().st_mtime_ns >= began
+
+
+def test_the_cost_of_a_name_does_not_grow_with_the_number_of_names():
+    class Name(str):
+        hashes = 0
+
+        def __hash__(self) -> int:
+            Name.hashes += 1
+            return super().__hash__()
+
+    class Files(TranscriptFiles):
+        def _stem(self, meeting: Meeting, name: str) -> str:
+            return Name(super()._stem(meeting, name))
+
+    files = Files(Path("/out"), ("srt",))
+    meetings = [alone(f"{number}.wav") for number in range(200)]
+    files.choose(meetings)
+    for meeting in meetings:
+        files.paths(meeting)
+
+    assert Name.hashes < 10 * len(meetings)

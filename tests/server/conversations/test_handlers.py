@@ -552,6 +552,7 @@ async def test_a_score_that_was_not_requested_is_unknown(caller: Any) -> None:
     assert (await caller.get(f"{only_insights}/lm-insights/status")).status == 200
 
 
+@pytest.mark.heavy
 async def test_a_long_text_is_analysed_while_others_are_served(caller: Any) -> None:
     path = await conversation(caller, "I will see if 1,234,567 of them can you see. " * 4000)
     reading = asyncio.create_task(caller.get(f"{path}/insights"))
@@ -715,6 +716,7 @@ async def test_a_name_that_each_answer_would_repeat_is_short(
     assert len(answer.body["message"]) < 400
 
 
+@pytest.mark.heavy
 async def test_a_long_answer_takes_a_fraction_of_the_memory_of_its_bytes(
     caller: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -739,6 +741,7 @@ async def test_a_long_answer_takes_a_fraction_of_the_memory_of_its_bytes(
     assert peak < size / 2
 
 
+@pytest.mark.heavy
 async def test_a_long_answer_is_the_same_in_every_form_of_http(caller: Any) -> None:
     lines = [f"Ann: {'word ' * 99}{number}." for number in range(100)]
     path = await conversation(caller, *lines) + "/messages?verbose=true&redact=true"

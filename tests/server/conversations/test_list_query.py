@@ -174,6 +174,7 @@ async def test_a_number_beyond_all_lists_is_refused_by_name(
     assert digits == 1 or answer.body["message"].startswith(f'"{name}" must be a whole number')
 
 
+@pytest.mark.heavy
 async def test_a_long_list_takes_the_memory_of_a_part_of_it(start: Any, tmp_path: Path) -> None:
     caller = await start(data=tmp_path / "data")
     lines = [f"{number:0400}: Hello." for number in range(2_000)]

@@ -109,6 +109,7 @@ async def test_many_turns_within_a_message_all_count(caller: Any, path: str) -> 
     assert messages[0]["from"]["name"] == "Ann"
 
 
+@pytest.mark.heavy
 def test_a_crowd_that_never_stops_costs_no_square() -> None:
     lines = [Utterance("Yes.", None, n + 0.0, n + 1.0) for n in range(20_000)]
     crowd: JSON = [event("started_speaking", f"n{n}", 0) for n in range(3_000)]

@@ -6,6 +6,7 @@ import sys
 import time
 from types import FrameType
 
+import pytest
 from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,7 @@ def test_a_new_speaker_does_not_outlast_the_time() -> None:
     assert found.messages[-1].text == "Any word."
 
 
+@pytest.mark.heavy
 def test_append_40_costs_about_what_append_1_costs() -> None:
     analyser = ConversationAnalyser(started_at=STARTED_AT, detect_entities=True)
     lines, costs = meeting(40 * 25), []
@@ -109,6 +111,7 @@ def test_an_hour_with_a_thousand_tracker_terms_costs_less_than_a_second() -> Non
     assert len(found.trackers) == 100 * 50
 
 
+@pytest.mark.heavy
 def test_two_thousand_speakers_are_no_square() -> None:
     def cost(count: int) -> float:
         lines = [
@@ -123,6 +126,7 @@ def test_two_thousand_speakers_are_no_square() -> None:
     assert cost(2000) < 10 * cost(500)
 
 
+@pytest.mark.heavy
 def test_a_text_of_nothing_but_ends_of_sentences_has_few_messages() -> None:
     analyser = ConversationAnalyser(started_at=STARTED_AT)
     lines = [Utterance("? " * 300_000, TOM, 0, 9)]
@@ -132,6 +136,7 @@ def test_a_text_of_nothing_but_ends_of_sentences_has_few_messages() -> None:
     assert len(analyser.update(lines, stop=lambda: True).messages) < 21_000
 
 
+@pytest.mark.heavy
 def test_a_sentence_costs_little_for_each_one_before_it() -> None:
     def calls(count: int) -> int:
         """Return the calls of Python code for one more sentence after ``count`` others."""

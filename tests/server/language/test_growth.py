@@ -175,6 +175,7 @@ def test_every_rule_is_called() -> None:
 
 @pytest.mark.timeout(300)
 @table("name", RULES)
+@pytest.mark.heavy
 def test_no_rule_grows_with_the_square_of_a_text(name: str) -> None:
     rule = RULES[name]
     module = name.partition(".")[0]

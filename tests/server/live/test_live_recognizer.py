@@ -133,6 +133,7 @@ async def test_audio_waits_while_too_much_of_it_is_not_decoded(recognizer: LiveR
     await waiting
 
 
+@pytest.mark.heavy
 async def test_a_process_that_is_busy_with_other_streams_is_not_killed(
     recognizer: LiveRecognizer,
 ) -> None:

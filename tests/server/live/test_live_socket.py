@@ -25,6 +25,7 @@ async def listen_unread(live: LiveCaller) -> asyncio.StreamWriter:
     return writer
 
 
+@pytest.mark.heavy
 async def test_a_client_that_does_not_read_loses_its_connection_and_holds_up_no_other(
     live_of: StartLive,
 ) -> None:
@@ -46,6 +47,7 @@ async def test_a_client_that_does_not_read_loses_its_connection_and_holds_up_no_
     await live.server.until(lambda: not sockets)
 
 
+@pytest.mark.heavy
 async def test_a_client_that_reads_nothing_is_waited_for_once(live_of: StartLive) -> None:
     # Less than it may leave unread, and for most of the time more than half of that.
     live = await live_of(limits=ServerLimits(live_unread=32_000_000))
@@ -68,6 +70,7 @@ async def test_compression_is_not_negotiated(live: LiveCaller) -> None:
     assert speaker.ws.compress == 0
 
 
+@pytest.mark.heavy
 async def test_a_client_that_leaves_the_end_unread_loses_its_connection(live_of: StartLive) -> None:
     live = await live_of(limits=ServerLimits(live_unread=50_000_000, silence=0.2))
     lines = [f"{number} " + "word " * 600 for number in range(100)]

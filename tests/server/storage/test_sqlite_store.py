@@ -498,6 +498,7 @@ async def test_conversations_that_were_not_used_for_longest_leave_memory(
     assert ids[0] in stored.server._conversations.by_id
 
 
+@pytest.mark.heavy
 async def test_speakers_and_short_messages_count_as_what_they_need_in_memory(
     stored: Caller,
 ) -> None:

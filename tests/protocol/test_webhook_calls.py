@@ -8,13 +8,11 @@ from urllib.parse import urlencode, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio.webhooks import (
+from symbl_aio._protocol.webhook_calls import (
     WebhookCall,
-    WebhookReceiver,
     is_genuine,
     mark,
     read_call,
-    verify,
     webhook_url,
 )
 from tests.tables import table
@@ -157,20 +155,3 @@ def test_what_names_no_job_and_no_status_says_nothing(body: bytes):
 @given(st.binary(max_size=300))
 def test_no_bytes_are_an_exception(body: bytes):
     read_call(body)
-
-
-@table(
-    "shown,body,found",
-    [
-        (mark("s", "n"), b"id=j1&status=completed", WebhookCall("j1", "completed")),
-        (mark("s", "n"), bytearray(b"id=j1&status=failed"), WebhookCall("j1", "failed")),
-        (mark("other", "n"), b"id=j1&status=completed", 404),
-        (mark("s", "n"), b"x" * (WebhookReceiver.MAX_BYTES + 1), 413),
-        (mark("s", "n"), b"id=j1", 400),
-        (mark("s", "n"), "a text", 400),
-    ],
-)
-def test_a_call_is_verified_and_decoded_or_refused_with_a_status(
-    shown: str, body: bytes, found: WebhookCall | int
-):
-    assert verify("s", "n", shown, body) == found

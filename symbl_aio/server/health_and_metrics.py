@@ -14,7 +14,7 @@ HEALTH_PATH, READY_PATH, METRICS_PATH = "/healthz", "/readyz", "/metrics"
 OPEN_PATHS = frozenset({HEALTH_PATH, READY_PATH, METRICS_PATH})
 
 
-class OperationsHandlers:
+class HealthAndMetricsHandlers:
     """Handles the three calls. They need no access token.
 
     ``obstacle`` returns why the server cannot accept work now, or None. Metrics are for this
