@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import Outbox, Worker
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import Notifications
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import settings
 from tests.durable.conftest import Working
@@ -239,3 +241,27 @@ async def test_a_worker_starts_after_one_whose_engine_took_long_to_end(
     asyncio.get_running_loop().call_later(0.1, release.set)
     async with working():
         pass
+
+
+@on_postgres
+async def test_a_listener_that_is_cancelled_while_it_connects_leaves_no_connection(
+    pg_database: str,
+) -> None:
+    """As by a worker that stops right after its start."""
+    database = Database(pg_database, connections=1)
+    await database.call(lambda: database.engine.connect().close())
+    notifications = Notifications(
+        database, ready=asyncio.Event(), on_webhook=lambda _: None, poll_interval=60.0
+    )
+    listening = asyncio.create_task(notifications._listen())
+    await asyncio.sleep(0)  # its thread connects
+    listening.cancel()
+    await asyncio.wait([listening])
+    await database.finish_calls(PATIENCE)
+    assert database._connections is not None
+    opened = list(database._connections._open)
+    del listening
+    gc.collect()
+    await asyncio.to_thread(database.close)
+    assert opened
+    assert all(connection.closed for connection in opened)
