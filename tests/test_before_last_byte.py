@@ -30,9 +30,11 @@ def media(
 
 
 async def test_until_it_returns_nothing_is_accepted(server: LocalSymbl, media: MediaLike) -> None:
-    asked, noted = asyncio.Event(), asyncio.Event()
+    asked, noted, times = asyncio.Event(), asyncio.Event(), 0
 
     async def note() -> None:
+        nonlocal times
+        times += 1
         asked.set()
         await noted.wait()
 
@@ -44,6 +46,7 @@ async def test_until_it_returns_nothing_is_accepted(server: LocalSymbl, media: M
         noted.set()
         await (await submission)
     assert [received.complete for received in server.submissions] == [True]
+    assert times == 1
 
 
 async def test_what_it_raises_fails_the_submission_and_nothing_was_accepted(

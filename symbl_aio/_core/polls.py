@@ -231,7 +231,10 @@ class PollPlan:
         if not times.known:
             return age + self._by_rule(age)
         latest = max(age, times.youngest) + policy.ceiling
-        learned = times.next_age(age) or age + times.last_interval
+        learned = times.next_age(age)
+        if learned is None:
+            # The older beyond all others, the less they tell about it: it may be stuck.
+            learned = age + max(times.last_interval, self._by_rule(age - times.oldest))
         return max(age + policy.floor, min(learned, latest))
 
     def _by_rule(self, age: float) -> float:
@@ -314,6 +317,11 @@ class CompletionTimes:
     def youngest(self) -> float:
         """The age of the job that ended youngest."""
         return self._sorted[0]
+
+    @property
+    def oldest(self) -> float:
+        """The age of the job that ended oldest."""
+        return self._sorted[-1]
 
     def add(self, age: float, running: Callable[[], Iterable[float]] = tuple) -> None:
         """Record the age at which a job ended, and learn from it now and then.

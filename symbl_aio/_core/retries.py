@@ -53,7 +53,7 @@ _SUBMISSIONS: Final = {
 def on_status(
     status: int, purpose: Purpose, *, has_retry_after: bool = False, complete: bool = True
 ) -> Verdict:
-    """Return the verdict on an answer of 300 or more (Errors page; the API is not idempotent).
+    """Return the verdict on an answer that is not 2xx (Errors page; the API is not idempotent).
 
     ``complete``: the last byte of the request was handed over before the answer came.
     """
@@ -62,7 +62,8 @@ def on_status(
     if status == 503 and has_retry_after:
         # The one assumption: a server that names a time to come back took nothing.
         return Verdict.RETRY
-    verdict = _SUBMISSIONS.get(status, Verdict.AMBIGUOUS if status >= 500 else Verdict.RAISE)
+    # Below 300 is 101: a gateway that changes the protocol, and gives the answer in the other one.
+    verdict = _SUBMISSIONS.get(status, Verdict.RAISE if 300 <= status < 500 else Verdict.AMBIGUOUS)
     if verdict is Verdict.AMBIGUOUS and not complete:
         # The failure came before the end of the message: nothing was accepted.
         return on_status(status, "read")

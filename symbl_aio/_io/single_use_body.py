@@ -179,10 +179,6 @@ class _BodyPayload(aiohttp.AsyncIterablePayload):
         super().__init__(body, *args, **kwargs)  # type: ignore[arg-type]  # memoryviews, too
         self._body = body
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self._body.connected(writer)
-        await super().write(writer)
-
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:

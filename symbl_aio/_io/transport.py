@@ -141,8 +141,7 @@ class Transport:
             if self._sockets is not None:
                 self._borrowed.trace_configs.remove(self._redirects)
         else:
-            if self._sockets is not None:
-                await self._sockets.close()
+            # With its connections, that of the WebSockets is closed as well.
             await self._reads.close()
             await self._submissions.close()
             if self._resolver is not None:
@@ -193,7 +192,7 @@ class Transport:
         proxy = self._proxies.get(origin)
         to_proxy = None if proxy is None else _authorise(proxy, origin, sent_headers)
         session = self._socket_session()
-        opening = _OPENING_SOCKET.set(True)
+        _OPENING_SOCKET.set(True)  # for ever: the task of a link sends no other request
         try:
             async with asyncio.timeout(times.connect + times.read):
                 return await session.ws_connect(
@@ -218,8 +217,6 @@ class Transport:
             )
         except Exception as error:
             failure = _raised(f"WebSocket {path}", explain(error, proxy), "maybe")
-        finally:
-            _OPENING_SOCKET.reset(opening)
         # Not inside the handler, as in ``send``.
         raise failure
 
@@ -259,7 +256,7 @@ class Transport:
             data=body,
             headers=sent_headers,
             # aiohttp would name a content type of its own, which the API refuses for audio.
-            skip_auto_headers=None if body is None or call.headers else ("Content-Type",),
+            skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             # Also where a borrowed session raises for its other requests.
             raise_for_status=False,
@@ -271,9 +268,6 @@ class Transport:
             if response.status == 407 and proxy is not None:
                 raise _RefusedByProxyError
             raw = await self._read_capped(response)
-            if body is not None and not body.complete:
-                # An early refusal: the rest of the body must not go on this connection.
-                response.close()
             return Answer(
                 status=response.status,
                 headers=response.headers,
@@ -308,9 +302,7 @@ class Transport:
                         f"the answer is larger than Limits.answer_bytes ({most})",
                         answer_text(b"".join(parts)[:1000], None),
                     )
-            if (error := content.exception()) is not None:
-                raise error
-        except (aiohttp.ClientError, OSError):
+        except aiohttp.ClientError:
             if not refused:
                 raise
         return b"".join(parts)[:most]

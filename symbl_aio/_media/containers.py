@@ -104,9 +104,10 @@ def _by_brand(head: bytes) -> Container:
         return Container("m4a", "audio")
     end = int.from_bytes(head[:4], "big")
     # The compatible brands count too; if the head does not have them all, assume an mp4.
-    compatible = {head[at : at + 4] for at in range(16, min(end, len(head)) - 3, 4)}
-    if major in _FOREIGN_BRANDS and end <= len(head) and compatible.isdisjoint(_MP4_BRANDS):
-        return _FOREIGN_BRANDS[major]
+    if major in _FOREIGN_BRANDS and end <= len(head):
+        compatible = {head[at : at + 4] for at in range(16, end, 4)}
+        if compatible.isdisjoint(_MP4_BRANDS):
+            return _FOREIGN_BRANDS[major]
     return _MP4
 
 
@@ -136,8 +137,6 @@ def _by_frame(head: bytes) -> Container:
 
 def wav_duration(head: bytes, size: int) -> float | None:
     """Return the seconds of a wav of ``size`` bytes by its first ones; ``None`` if unknown."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return None
     rate = 0
     for name, at, length in _wav_chunks(head):
         if name == b"fmt ":
@@ -151,8 +150,6 @@ def wav_duration(head: bytes, size: int) -> float | None:
 
 def wav_fault(head: bytes, size: int) -> str | None:
     """Return why a wav of ``size`` bytes is not whole; ``None`` if it seems so."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return None
     for name, at, length in _wav_chunks(head):
         # Programs that write to a pipe put a number close to 2 or 4 GiB here.
         stated = not (0x7FFF0000 <= length <= 0x8000FFFF or length >= 0xFFFF0000)

@@ -122,9 +122,10 @@ def examine(media: Audio | Video | Recording, size: int) -> Examination:
         duration = yield from mp4_duration(size)
     elif container.name in ("ogg", "opus"):
         fault, duration = (yield from ogg_fault(size)), None
+    elif container.name == "wav":
+        fault, duration = wav_fault(head, size), wav_duration(head, size)
     else:
-        fault = wav_fault(head, size)
-        duration = wav_duration(head, size) or flac_duration(head)
+        fault, duration = None, flac_duration(head)
     if fault is not None:
         raise MediaRejectedError(
             f"{describe(media)} {fault}; copy it once more from its recorder, or repair it"

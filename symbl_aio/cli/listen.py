@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import wave
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from symbl_aio import ConfigurationError, MediaRejectedError, SymblClient, SymblError, User
 from symbl_aio._threads import in_a_thread
@@ -80,8 +81,10 @@ def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
 
     A wav is recognised by its first bytes. Blocks until they are there.
     """
-    peek = getattr(stream, "peek", None)
-    if peek is None or peek(4)[:4] != b"RIFF":
+    # Read, since a look ahead shows no more than the first write to a pipe, perhaps one byte.
+    first = stream.read(4)
+    stream = io.BufferedReader(_Rejoined(first, stream))
+    if first != b"RIFF":
         return rate, _samples(stream, rate)
     try:
         reader = wave.open(stream, "rb")  # noqa: SIM115  # standard input stays open
@@ -97,14 +100,31 @@ def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
     return rate, lambda: reader.readframes(int(rate * _SECONDS))
 
 
-def _samples(stream: IO[bytes], rate: int) -> Callable[[], bytes]:
+class _Rejoined(io.RawIOBase):
+    """A stream from which a few bytes were read already."""
+
+    def __init__(self, first: bytes, rest: IO[bytes]) -> None:
+        self._first = first
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = len(buffer)
+        part = self._first[:size] or getattr(self._rest, "read1", self._rest.read)(size)
+        self._first = self._first[size:]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _samples(stream: io.BufferedReader[Any], rate: int) -> Callable[[], bytes]:
     return lambda: _whole(stream, int(rate * _SECONDS) * 2)
 
 
-def _whole(stream: IO[bytes], size: int) -> bytes:
+def _whole(stream: io.BufferedReader[Any], size: int) -> bytes:
     """Return what is there, in whole samples; empty at the end."""
-    read1 = getattr(stream, "read1", stream.read)
-    audio: bytes = read1(size)
+    audio = stream.read1(size)
     if len(audio) % 2:
         audio += stream.read(1)
     return audio

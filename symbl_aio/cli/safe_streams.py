@@ -270,6 +270,9 @@ def stdin() -> IO[bytes] | None:
     if sys.stdin is None:
         return None
     try:
+        # A program that shares the pipe may leave it in non-blocking mode, in which a slow writer
+        # is the end of the input.
+        os.set_blocking(sys.stdin.fileno(), True)
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except (AttributeError, OSError, ValueError):  # a stream without a descriptor
         return sys.stdin.buffer

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,43 @@ def test_samples_of_standard_input_are_read_whole():
         rate, read = opened(stream, 16_000)
         assert rate == 16_000
         os.write(write_end, b"6")
-        assert read() == b"123456"
+        assert read() + read() == b"123456"
         os.close(write_end)
         assert read() == b""
+
+
+class Read(io.FileIO):
+    """The reading end of a pipe. ``once`` is set when something was read from it."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self.once = threading.Event()
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self.once.set()
+        return count
+
+
+@pytest.mark.parametrize("first", [1, 3, 5, 43, 45])
+def test_a_wav_is_recognised_however_few_bytes_come_first(tmp_path: Path, first: int):
+    recording = wav(tmp_path / "a.wav", ramp(3000), rate=8000).read_bytes()
+    read_end, write_end = os.pipe()
+    raw = Read(read_end)
+
+    def write_rest() -> None:
+        raw.once.wait(timeout=30)
+        with os.fdopen(write_end, "wb") as end:
+            end.write(recording[first:])
+
+    os.write(write_end, recording[:first])
+    writing = threading.Thread(target=write_rest)
+    writing.start()
+    with io.BufferedReader(raw) as stream:
+        rate, read = opened(stream, 16_000)
+        audio = b"".join(iter(read, b""))
+    writing.join()
+    assert (rate, audio) == (8000, ramp(3000))
 
 
 def test_a_wav_on_standard_input_names_its_rate(tmp_path: Path):

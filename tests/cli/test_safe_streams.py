@@ -4,11 +4,13 @@ import asyncio
 import errno
 import io
 import json
+import os
 import shlex
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
@@ -17,7 +19,7 @@ from symbl_aio import __version__
 from symbl_aio.cli import _interrupted_early, main
 from symbl_aio.cli.job_tokens import restored, shortened
 from symbl_aio.cli.runner import run
-from symbl_aio.cli.safe_streams import Output
+from symbl_aio.cli.safe_streams import Output, stdin
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
 from tests.shell import CREDENTIALS, ROOT, Shell
@@ -519,3 +521,18 @@ async def test_a_fault_of_the_program_is_not_a_failed_job(monkeypatch):
 
     assert ended.code == 70
     assert "ZeroDivisionError: a fault" in ended.err
+
+
+def test_standard_input_waits_for_a_slow_writer(monkeypatch):
+    """A program that shares the pipe has left it in non-blocking mode."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    with os.fdopen(read_end) as shared, ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(sys, "stdin", shared)
+        stream = stdin()
+        assert os.get_blocking(read_end)
+        assert stream is not None
+        read = pool.submit(stream.read)
+        os.write(write_end, b"1234")
+        os.close(write_end)
+        assert read.result() == b"1234"

@@ -240,6 +240,41 @@ def test_the_first_jobs_to_end_do_not_stand_for_those_that_still_run():
     assert (alone.next_age(8) or 0) < (crowd.next_age(8) or 0)
 
 
+def test_jobs_that_still_run_are_learned_from_too():
+    def first_poll(running: int) -> float:
+        plan = PollPlan(PATIENT)
+        for number in range(running):
+            plan.watch(f"running {number}", 0)
+            plan.unfinished(f"running {number}", 60)
+        for age in range(1, 17):
+            plan.watch(str(age), 0)
+            plan.ended(str(age), age, jitter=1.0)
+        return plan.watch("job", 1000) - 1000
+
+    assert first_poll(running=200) > 2 * first_poll(running=0)
+
+
+def test_the_longest_that_still_run_and_no_others_make_the_last_interval_longer():
+    def last_interval(*running: float) -> float:
+        times = CompletionTimes(0.1)
+        for age in range(1, 17):
+            times.add(age, lambda: running)
+        return times.last_interval
+
+    alone = last_interval()
+    assert last_interval(*[1.0] * 50) == pytest.approx(alone, rel=0.5)
+    assert last_interval(*[100.0] * 50) > 3 * last_interval(*[16.0] * 50) > 3 * alone
+
+
+def test_a_job_that_grows_older_than_all_others_is_asked_less_often_again():
+    asked = live(taught(age=60, jobs=300), "stuck", 1e6, 3000)
+
+    gaps = [after - before for before, after in pairwise(asked)]
+    assert gaps[0] == pytest.approx(PATIENT.floor)
+    assert gaps[-1] == pytest.approx(PATIENT.ceiling)
+    assert len(asked) < 400
+
+
 def test_intervals_stay_within_floor_and_ceiling_once_a_job_may_have_ended():
     plan = taught(age=1000, jobs=300)
     asked = live(plan, "job", 1e6, 3000)
@@ -273,6 +308,20 @@ def test_where_webhooks_tell_every_end_hardly_anything_is_asked():
 
     assert live(plan, "job", 1e6, 59, told=True) == [59]
     assert live(plan, "lost", 2e6, 170) == [90, 270], "for one may be lost"
+
+
+def test_a_webhook_is_waited_for_within_limits_while_few_ends_are_known():
+    plan = taught(age=60, told=True, jobs=3)
+
+    assert plan.watch("job", 1e6) == 1e6 + PATIENT.ceiling
+    plan.due(1e6 + 3600, 1)
+    plan.again("job", 1e6 + 3600, jitter=0)
+    assert plan.next_at() == 1e6 + 3600 + 20 * PATIENT.ceiling
+
+    plan = taught(age=0.01, told=True)
+    assert plan.watch("job", 1e6) == 1e6 + PATIENT.floor
+    plan.again("job", 1e6 + 0.25, jitter=0)
+    assert plan.next_at() == 1e6 + 0.25 + PATIENT.floor
 
 
 def test_a_lost_webhook_brings_the_polls_back():
@@ -399,6 +448,18 @@ def test_a_hint_never_delays_the_ordinary_poll():
     assert plan.due(1.0, 10) == ordinary("job")
     plan.again("job", 1.0, jitter=0)
     assert plan.due(1.5, 10) == ordinary("job"), "the hint was followed"
+
+
+def test_a_hint_outlives_those_of_jobs_that_were_forgotten():
+    others = [str(number) for number in range(200)]
+    plan = plan_of("job", *others)
+    plan.hint("job", 0.1)
+    for job_id in others:
+        plan.hint(job_id, 0.2)
+        plan.forget(job_id)
+
+    assert plan.due(0.5, 10) == hinted("job")
+    assert entries(plan) < 200
 
 
 def test_a_hint_for_a_job_that_was_forgotten_is_gone():

@@ -16,6 +16,7 @@ from tests.tables import table
 R, T = Verdict.RETRY, Verdict.REAUTHENTICATE
 S, A, X = Verdict.WAIT_FOR_SLOT, Verdict.AMBIGUOUS, Verdict.RAISE
 TABLE = {
+    101: (X, A, A),
     300: (X, X, X),
     301: (X, X, X),
     302: (X, X, X),

@@ -32,6 +32,8 @@ IDS = '{"conversationId": "42", "jobId": "j1"}'
         (IDS.encode("utf-8-sig"), "application/json"),
         (IDS.encode("utf-8-sig"), "application/json; charset=utf8"),
         (IDS.encode("utf-16"), "application/json"),
+        (IDS.encode("utf-16-le"), "application/json"),
+        (IDS.encode("utf-32-be"), "application/json"),
         (IDS.encode(), "application/json; charset=utf-16"),
         (IDS.encode(), 'text/html; charset="UTF-8"'),
         (IDS.encode(), "text/plain; charset=nonsense"),

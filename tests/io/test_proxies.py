@@ -431,6 +431,7 @@ async def test_a_session_with_an_auth_of_its_own_is_refused_at_the_start(connect
     async with aiohttp.ClientSession(auth=auth) as session:
         with pytest.raises(ConfigurationError, match="session has an auth of its own") as refused:
             connect("https://api.invalid", session=session)
+        connect("https://api.invalid", session=session, auth_header="x-api-key")
     assert "hush" not in str(refused.value)
 
 

@@ -5,10 +5,13 @@ import errno
 import hashlib
 import os
 import random
+import socket
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,7 +20,7 @@ import pytest
 import trustme
 
 from symbl_aio._io.sendfile import SendFile
-from symbl_aio._io.single_use_body import Body
+from symbl_aio._io.single_use_body import Body, ReplayRefusedError
 from symbl_aio._media.upload_chunks import chunks, file_threads, prepare
 from symbl_aio._protocol.encode import Call
 from symbl_aio.errors import FileChangedError, TransportError, UploadError, UploadStalledError
@@ -193,6 +196,32 @@ async def test_an_early_answer_is_seen_while_the_server_has_the_socket_full(
     assert sent
 
 
+async def test_a_slow_server_has_the_time_of_a_stall_for_each_part(
+    serve, connect, talk, sent, monkeypatch
+):
+    loop = asyncio.get_running_loop()
+    real, passed = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: real() + passed)
+    sendfile, is_full = os.sendfile, False
+
+    def one_piece(*arguments: int) -> int:
+        nonlocal is_full
+        is_full = not is_full
+        if not is_full:
+            raise BlockingIOError(errno.EAGAIN, "full")
+        return sendfile(*arguments)
+
+    def report(_sent: int, _size: int) -> None:
+        nonlocal passed
+        passed += 50
+
+    monkeypatch.setattr(os, "sendfile", one_piece)
+    server = await serve(answering)
+    transport = connect(server.base_url, connect=60, read=60, stall=60, answer=60)
+    assert (await transport.send(POST, {}, await body_of(talk, report))).status == 201
+    assert len(sent) > 100
+
+
 async def test_a_server_that_stops_reading_is_given_up(serve, connect, talk, sent):
     async def script(exchange):
         await exchange.head()
@@ -245,6 +274,28 @@ async def test_a_withdrawn_body_sends_no_more(serve, connect, talk, sent):
     assert raised.value.sent == "partial"
     assert not body.complete
     assert sum(length for _, length in sent) < size - 2 * CHUNK
+
+
+async def test_closing_a_body_ends_its_wait_for_a_full_socket(talk):
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    loop = asyncio.get_running_loop()
+    with suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(CHUNK))
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    body = await body_of(talk)
+    body.connected(SimpleNamespace(transport=transport))
+    await anext(body)
+    reading = asyncio.create_task(anext(body))
+    kernel = body._kernel
+    assert kernel is not None
+    await until(lambda: kernel.is_waiting)
+    await body.aclose()
+    assert reading.done()
+    assert isinstance(reading.exception(), ReplayRefusedError)
+    transport.abort()
+    theirs.close()
 
 
 async def test_a_disk_that_hangs_is_given_up_and_its_thread_writes_to_no_other_socket(

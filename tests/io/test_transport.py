@@ -624,6 +624,25 @@ async def test_no_connection_is_used_that_is_older_than_a_sleep_of_the_machine(
     assert server.connections == 1 + sleeps
 
 
+async def test_a_submission_uses_no_connection_that_was_idle_for_long_and_a_read_does(
+    serve, connect, monkeypatch
+):
+    async def script(exchange):
+        while True:
+            await exchange.request()
+            await exchange.answer(200)
+
+    monkeypatch.setattr("symbl_aio._io.transport.SUBMISSION_KEEPALIVE", 0.0)
+    server = await serve(script)
+    transport = connect(server.base_url)
+    for _ in range(2):
+        await transport.send(PUT, {}, body_of(b"ab"))
+    assert server.connections == 2
+    for _ in range(2):
+        await transport.send(READ, {})
+    assert server.connections == 3
+
+
 async def test_a_server_that_speaks_first_is_not_connected_to_for_ever(serve, connect):
     async def script(exchange):
         await exchange.raw(b"220 mail.example.com ESMTP\r\n")
@@ -643,6 +662,16 @@ async def test_a_refusal_whose_text_is_cut_off_is_still_a_refusal(serve, connect
     server = await serve(script)
     answer = await connect(server.base_url).send(POST, {}, body_of(b"ab"))
     assert (answer.status, answer.text) == (429, '{"message')
+
+
+async def test_407_without_a_proxy_of_ours_is_an_answer_like_any_other(serve, connect):
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(407, '{"message": "log in"}')
+
+    server = await serve(script)
+    answer = await connect(server.base_url).send(POST, {}, body_of(b"ab"))
+    assert (answer.status, answer.json()) == (407, {"message": "log in"})
 
 
 @pytest.mark.parametrize("status", [307, 400, 429, 500])
@@ -907,6 +936,29 @@ async def test_nothing_is_left_to_complain_later(serve, connect, caplog):
             with pytest.raises(TransportError):
                 await connect(server.base_url).send(POST, {}, Body(many(64), 64 * MIB, no_matter))
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+async def test_a_closed_transport_leaves_no_timer_to_the_loop(serve, connect, monkeypatch):
+    """It would stay for a minute, and a web service may open a client for each request."""
+
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(200)
+
+    loop = asyncio.get_running_loop()
+    timers, call_at = [], loop.call_at
+
+    def record(*arguments, **options):
+        timers.append(call_at(*arguments, **options))
+        return timers[-1]
+
+    transport = connect((await serve(script)).base_url)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_at", record)
+        await transport.send(READ, {})
+        await transport.aclose()
+    assert timers
+    assert [timer for timer in timers if not timer.cancelled() and timer.when() > loop.time()] == []
 
 
 # Borrowed sessions

@@ -57,7 +57,8 @@ class Session:
         self.ws = ws
         self.peer = peer
         self.path = request.path
-        self.token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.headers = request.headers
+        self.token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self.requests: list[Any] = []
         self.audio = bytearray()
         self.frames: list[int] = []

@@ -337,6 +337,17 @@ async def test_a_refusal_that_is_final_ends_the_stream(peer: Peer):
     assert len(peer.sessions) == 1
 
 
+async def test_a_page_in_place_of_a_websocket_is_final(peer: Peer):
+    """As of a host that serves another API, or a gateway that knows no WebSockets."""
+    peer.refusals = [200]
+    async with peer.client() as symbl:
+        with pytest.raises(TransportError, match="did not open a WebSocket") as raised:
+            async with symbl.stream():
+                pytest.fail("not a WebSocket")
+    assert (raised.value.final, peer.refused) == (True, 1)
+    assert peer.sessions == []
+
+
 async def test_an_error_of_the_server_is_an_event_and_an_odd_frame_ends_nothing(peer: Peer):
     async def answer(session: Session, request):
         if request["type"] == "start_request":

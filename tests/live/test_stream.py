@@ -319,12 +319,16 @@ async def test_a_borrowed_session_is_used_and_left_open(peer: Peer):
             config=Config(base_url=f"http://127.0.0.1:{peer.port}"),
             session=session,
         )
-        async with client, client.stream() as stream:
-            await stream.send(b"1234")
-            await stream.stop()
+        async with client:
+            for _ in range(2):
+                async with client.stream() as stream:
+                    await stream.send(b"1234")
+                    await stream.stop()
         assert not session.closed
-    (found,) = peer.sessions
+        assert session.trace_configs == []
+    found, _ = peer.sessions
     assert found.token == "a-token-of-its-own"
+    assert found.headers["X-Of"] == "the-caller"
     assert bytes(found.audio) == b"1234"
 
 

@@ -107,6 +107,7 @@ AAC_FRAME = b"\xff\xf1\x50\x80" + bytes(60)
         (ftyp(b"M4A "), "m4a", "audio", None),
         (ftyp(b"M4B ", b"isom"), "m4a", "audio", None),
         (ftyp(b"qt  ", b"qt  "), "mov", None, None),
+        (ftyp(b"qt  ", b"qt  ") + box(b"free", b"mp42"), "mov", None, None),
         (ftyp(b"qt  ", b"mp42"), "mp4", "video", None),
         (ftyp(b"heic", b"mif1"), "heif", None, None),
         (ftyp(b"avif", b"mif1"), "avif", None, None),
@@ -160,6 +161,16 @@ def test_a_container_is_told_by_its_first_bytes(
         b"\xff" * 64,
         b"\0\0\0\x08ftyp",  # no brand
         b"moov" + bytes(60),
+        # Frames like those of mp3 and aac, but for a field that has no such value.
+        b"\xff\xeb\x90\x64" + bytes(60),  # version
+        b"\xff\xfd\x90\x64" + bytes(60),  # layer
+        b"\xff\xfb\x00\x64" + bytes(60),  # bit rate
+        b"\xff\xfb\xf0\x64" + bytes(60),
+        b"\xff\xfb\x9c\x64" + bytes(60),  # sample rate
+        b"\xff\xe1\x50\x80" + bytes(60),  # sync word of aac
+        b"\xff\xf1\x74\x80" + bytes(60),  # its sample rate
+        b"\xff\x1b\x90\x64" + bytes(60),  # sync word of both
+        b"\xfe\xfb\x90\x64" + bytes(60),
     ],
 )
 def test_what_is_no_recording_is_unknown(head: bytes):
@@ -325,7 +336,7 @@ def test_a_wav_tells_its_duration():
 
 
 def test_other_chunks_of_a_wav_are_stepped_over():
-    data = wav(2.0, before=b"LIST\3\0\0\0abc\0")
+    data = wav(2.0, before=b"LIST\3\0\0\0abc\0") + b"LIST\0\x90\0\0" + bytes(0x9000)
 
     assert wav_duration(data[:HEAD_BYTES], len(data)) == 2.0
 

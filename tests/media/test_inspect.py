@@ -106,7 +106,12 @@ def test_the_callers_content_type_wins():
     assert content_type(Audio("a")) is None
 
 
-@table("make", [mp4, wav])
+def rf64(seconds: int) -> bytes:
+    """A wav of the form for more than 4 GiB."""
+    return b"RF64" + wav(seconds)[4:]
+
+
+@table("make", [mp4, wav, rf64])
 def test_four_hours_are_taken_and_a_second_more_is_refused(make):
     longest = int(MAX_SECONDS)
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,20 @@ async def test_a_revoked_token_is_refused_and_the_next_is_another(caller: Any) -
     assert (await caller.get("/v1/conversations")).status == 401
     caller.token = None
     assert (await caller.get("/v1/conversations")).status == 200
+
+
+async def test_the_same_token_is_stored_once(start: Any, tmp_path: Path) -> None:
+    caller = await start(data=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "symbl.sqlite3")) as connection:
+        tokens = []
+        versions = []
+        for _ in range(3):
+            tokens.append(await caller.anonymous("POST", PATH, json=PAIR))
+            # It changes with each commit of another connection.
+            versions += connection.execute("PRAGMA data_version").fetchone()
+
+    assert len({token.body["accessToken"] for token in tokens}) == 1
+    assert len(set(versions)) == 1
 
 
 async def test_the_deprecated_header_is_accepted_too(caller: Any) -> None:

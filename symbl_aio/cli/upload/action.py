@@ -288,6 +288,9 @@ def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
         yield f"{running:,} are still processed on the server; the next run follows them."
     if unsure := ledger.unended(State.SENDING):
         yield f"{unsure:,} may have arrived; the next run looks for evidence before it sends them."
+    if count := len(outcomes.unwritten):
+        noun = "conversation" if count == 1 else "conversations"
+        yield f"The files of {count:,} {noun} are not written; the next run writes them."
     # What --again has sent would be sent once more.
     words = [word for word in sys.argv[1:] if word != "--again"]
     command = shlex.join(["symbl-aio", *words])

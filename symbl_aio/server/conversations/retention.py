@@ -14,6 +14,8 @@ logger = logging.getLogger("symbl_aio.server")
 
 _DAY = 86400.0
 _PAUSE = 3600.0
+# A clock that goes forward by more, beside the time that passes, may be wrong.
+_MOST_JUMP = 600.0
 # The job of a deleted conversation can be asked for until then.
 _JOB_DAYS = 30.0
 
@@ -31,7 +33,7 @@ class Retention:
         self._tasks = BackgroundTasks()
 
     def start(self) -> None:
-        """Sweep now and every hour, until ``aclose()``."""
+        """Sweep now and every hour, until ``aclose()``, but not after a jump of the clock."""
         self._tasks.spawn(self._sweep_for_ever(), name="retention")
 
     async def aclose(self) -> None:
@@ -50,9 +52,16 @@ class Retention:
         await self._store.forget_jobs(now - days * _DAY)
 
     async def _sweep_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        difference = time.time() - loop.time()
         while True:
-            try:
-                await self.sweep(time.time())
-            except StorageError as error:
-                logger.error("old conversations could not be deleted: %s", error)
+            before, difference = difference, time.time() - loop.time()
+            if (jump := difference - before) > _MOST_JUMP:
+                # A deletion cannot be undone when the clock is put right.
+                logger.warning("the clock went forward by %d s: nothing is deleted now", jump)
+            else:
+                try:
+                    await self.sweep(time.time())
+                except StorageError as error:
+                    logger.error("old conversations could not be deleted: %s", error)
             await asyncio.sleep(_PAUSE)

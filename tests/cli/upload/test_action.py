@@ -779,6 +779,24 @@ async def test_a_watch_writes_the_files_once_their_folder_can_be_written(shell, 
     assert (out / "x" / "1.txt").exists()
 
 
+async def test_an_interrupted_watch_counts_the_conversations_without_files(shell, folder, tmp_path):
+    record(folder, "x/1.wav")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "x").write_text("a file in the place of the folder")
+    process = await shell.start(
+        *("upload", "--json", "--watch", "--quiet-for", "0", "-o", out, folder)
+    )
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline())["event"] != "unwritten":
+        pass
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert "1 of 1 recordings so far are done" in ended.err
+    assert "The files of 1 conversation are not written" in ended.err
+
+
 async def test_a_lost_answer_is_settled_by_evidence(shell, symbl, folder):
     record(folder, "1.wav", "2.wav", "3.wav", start=1)
     symbl.inject("accept_then_drop", on="POST")

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from symbl_aio.server import LocalServer
 from symbl_aio.server.conversations.conversation_locks import ConversationLocks
+from symbl_aio.server.http_json import ApiError
 
 
 async def test_turns_come_in_the_order_of_the_calls_and_leave_nothing() -> None:
@@ -45,3 +47,13 @@ async def test_a_caller_who_stops_waiting_keeps_no_turn() -> None:
     assert not locks
     with pytest.raises(RuntimeError):
         lock.release()
+
+
+async def test_a_change_of_a_deleted_conversation_keeps_no_turn(server: LocalServer) -> None:
+    conversations = server._conversations
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            async with conversations.change("1"):
+                pass
+
+    assert not conversations._locks

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from symbl_aio.server.conversations import retention
 from symbl_aio.server.conversations.retention import Retention
 from tests.server.conftest import Caller, Start
@@ -29,6 +31,18 @@ async def ids(caller: Caller) -> list[str]:
 def sweeper(caller: Caller) -> Retention:
     [account] = caller.server._accounts
     return account._retention
+
+
+def recordings(data: Path) -> list[Path]:
+    return list((data / "bodies").iterdir())
+
+
+def set_back(data: Path, table: str, column: str, *, number: int) -> None:
+    """Move a time in the database by two days."""
+    with closing(sqlite3.connect(data / "symbl.sqlite3")) as database, database:
+        database.execute(
+            f"UPDATE {table} SET {column} = {column} - ? WHERE number = ?", (2 * DAY, number)
+        )
 
 
 async def is_stored(caller: Caller, job: str) -> bool:
@@ -84,6 +98,36 @@ async def test_more_conversations_than_one_query_returns_are_deleted(
     assert await ids(caller) == []
 
 
+async def test_a_recording_that_is_kept_ends_with_its_conversation(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path, keep_days=1, default_transcript="Ann: Hello.")
+    deleted, expired = (await caller.video()).body, (await caller.video()).body
+    await rest(caller)
+    assert len(recordings(tmp_path)) == 2
+
+    await caller.request("DELETE", f"/v1/conversations/{deleted['conversationId']}")
+    assert len(recordings(tmp_path)) == 1
+    await sweeper(caller)._conversations.expire(expired["conversationId"], time.time() + DAY)
+    assert recordings(tmp_path) == []
+
+
+async def test_a_recording_ends_at_its_age_though_its_conversation_goes_on(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path, keep_days=1, default_transcript="Ann: Hello.")
+    opened = (await caller.video()).body
+    await caller.video(into=opened["conversationId"])
+    await rest(caller)
+    set_back(tmp_path, "jobs", "ended_at", number=1)
+
+    await sweeper(caller).sweep(time.time())
+
+    assert len(recordings(tmp_path)) == 1
+    assert await ids(caller) == [opened["conversationId"]]
+    assert await is_stored(caller, opened["jobId"])
+
+
 async def test_a_conversation_with_an_unfinished_job_is_kept(start: Start, tmp_path: Path) -> None:
     caller = await start(data=tmp_path / "data", keep_days=1)
     opened = (await caller.text("One.")).body["conversationId"]
@@ -105,12 +149,16 @@ async def test_one_that_changes_between_query_and_deletion_is_kept(
 ) -> None:
     caller = await start(data=tmp_path / "data", keep_days=1)
     opened = (await caller.text("One.")).body["conversationId"]
+    old = (await caller.text("Two.")).body["conversationId"]
     await rest(caller)
+    set_back(tmp_path / "data", "conversations", "changed_at", number=2)
     conversations = sweeper(caller)._conversations
     cutoff = time.time() - DAY
 
     await conversations.expire(opened, cutoff)
+    assert await ids(caller) == [opened, old]
 
+    await conversations.expire(old, cutoff)
     assert await ids(caller) == [opened]
 
 
@@ -166,3 +214,26 @@ async def test_a_server_sweeps_when_it_starts_and_again_later(
     await swept.wait()
 
     assert await ids(after) == []
+
+
+async def test_a_clock_that_jumps_has_an_hour_to_be_put_right(
+    start: Start, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention, "_PAUSE", 0.0)
+    caller = await start(data=tmp_path, keep_days=1)
+    opened = (await caller.text("One.")).body["conversationId"]
+    await rest(caller)
+    sweep, rounds, far = sweeper(caller).sweep, asyncio.Semaphore(0), time.time() + 365 * DAY
+
+    async def count(now: float) -> None:
+        await sweep(now)
+        rounds.release()
+
+    monkeypatch.setattr(sweeper(caller), "sweep", count)
+    await rounds.acquire()
+    monkeypatch.setattr(time, "time", lambda: far)
+    monkeypatch.setattr(retention, "_PAUSE", 3600.0)
+    kept = await ids(caller)
+
+    assert kept == [opened]
+    assert "the clock went forward" in caplog.text

@@ -29,6 +29,13 @@ def test_an_entity_is_found_with_its_offset(text, kind, value):
     assert text[entity.offset :].startswith(entity.text)
 
 
+def test_the_name_of_a_speaker_is_found_whole_and_only_as_a_name():
+    found = analyse_lines(
+        (TOM, "Tom Becker, no beckers and no tom cat."), detect_entities=True
+    ).entities
+    assert [(entity.value, entity.text) for entity in found] == [("Tom Becker", "Tom Becker")]
+
+
 def test_entities_are_looked_for_on_request_but_custom_ones_always():
     custom = [CustomEntity("Product", "mobile  app"), CustomEntity("Team", "core", "Core Team")]
     found = analyse_lines("The Mobile app costs $5.", "encore, Core!", custom_entities=custom)

@@ -498,6 +498,14 @@ async def test_conversations_that_were_not_used_for_longest_leave_memory(
     assert ids[0] in stored.server._conversations.by_id
 
 
+async def test_an_id_that_no_database_takes_is_unknown(stored: Caller) -> None:
+    """Without its C extensions, aiohttp passes a byte of a path that is no UTF-8 as a surrogate."""
+    [account] = stored.server._accounts
+
+    assert await account.conversations.get("\udcff") is None
+    assert await account.jobs.find("\udcff") is None
+
+
 @pytest.mark.heavy
 async def test_speakers_and_short_messages_count_as_what_they_need_in_memory(
     stored: Caller,
