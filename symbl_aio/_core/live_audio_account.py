@@ -62,8 +62,6 @@ class AudioFormats:
 
     def change(self, position: int, encoding: str, sample_rate: int) -> None:
         """Record the format of the audio from ``position`` on."""
-        if self._parts[-1][0] == position:
-            self._parts.pop()
         self._parts.append((position, encoding, sample_rate))
 
     def seconds_of(self, position: int, size: int) -> float | None:

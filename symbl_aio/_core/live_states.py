@@ -50,8 +50,7 @@ class LiveStates:
 
     def opened(self) -> None:
         """Record a new connection, on which a start request is due."""
-        if self.phase is Phase.LISTENING:
-            self.phase = Phase.OPENING
+        self.phase = Phase.OPENING
 
     def on_conversation(self, conversation_id: str) -> None:
         """Record the conversation. Raises ``OtherConversationError`` for a second one."""

@@ -74,7 +74,8 @@ async def work(
     quieten()
     # The probes answer before the worker has started: alive, and not ready.
     async with monitor:
-        await worker.start()
+        if not await _start(worker, stopped):
+            return OK
         show.working(worker.id, redacted(database))
         stopping, dead, drained = tasks = [
             asyncio.ensure_future(awaitable)
@@ -113,6 +114,20 @@ async def work(
     return EVICTED
 
 
+async def _start(worker: durable.Worker, stopped: asyncio.Event) -> bool:
+    """Start a worker, which may wait for its database; return false if ``stopped`` comes before."""
+    starting = asyncio.ensure_future(worker.start())
+    stopping = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        stopping.cancel()
+        await starting
+        return True
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return False
+
+
 async def _drain(worker: durable.Worker, show: Show, requested: asyncio.Event) -> bool:
     await requested.wait()
     show.draining(worker.id)
@@ -124,7 +139,8 @@ def _with_outbox(action: Callable[..., Awaitable[int]]) -> Callable[..., Corouti
     """Open an existing outbox around an action; a mistyped file name creates no new one."""
 
     async def run(show: Show, *, database: str, schema: str, queue: str, **arguments: Any) -> int:
-        outbox = durable.Outbox(database, schema=schema, queue=queue)
+        # Who called the command sees the error, and calls it again.
+        outbox = durable.Outbox(database, schema=schema, queue=queue, wait_for_database=0.0)
         _check_exists(database)
         quieten()
         async with outbox:

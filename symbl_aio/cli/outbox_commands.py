@@ -146,6 +146,13 @@ def _run(action: str, as_json: bool, *, service: bool = False, **arguments: Any)
 @setting(
     "poll-interval", "Between two looks for work that nothing told of.", default=5.0, **SECONDS
 )
+@setting(
+    "wait-for-database",
+    "How long the start waits for a PostgreSQL that is away.",
+    default=30.0,
+    type=FiniteRange(0),
+    metavar="SECONDS",
+)
 @click.option(
     "--health",
     envvar="SYMBL_AIO_HEALTH",

@@ -141,20 +141,35 @@ class Embedded:
             config=self._config,
             observers=(*journal, self._on_event, *self._observers),
         )
+        self._closing, self._speaking = asyncio.Event(), set()
         await client.start()
         opened: OpenOutbox | None = None
         try:
             if self._journal is not None:
                 await self._journal.resume(client)
             if self._durable is not None:
-                opened = await self._durable.open(self._credentials, client.config)
+                opened = await self._open(self._durable, client.config)
         except BaseException:
             await self._close(client, opened, "none")
             raise
-        self._closing, self._speaking = asyncio.Event(), set()
         self._loop = asyncio.get_running_loop()
         self._client, self._opened = client, opened
         return self
+
+    async def _open(self, durable: Durable, config: Config) -> OpenOutbox:
+        """Open the outbox. Raises ``ClientClosedError`` if the service is stopped meanwhile."""
+        opening = asyncio.ensure_future(durable.open(self._credentials, config))
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait([opening, closing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+            if not opening.done():
+                opening.cancel()
+                await asyncio.wait([opening])
+        if opening.cancelled():
+            raise ClientClosedError("the service was stopped before its outbox was open")
+        return opening.result()
 
     async def __aexit__(
         self,

@@ -84,6 +84,8 @@ class Durable:
     """Seconds for which ended items, and their keys, are remembered."""
     poll_interval: float = field(kw_only=True, default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
+    wait_for_database: float = field(kw_only=True, default=30.0, validator=_seconds)
+    """Seconds that the service waits for a PostgreSQL that is away when it starts."""
     observers: Sequence[ItemObserver] = field(kw_only=True, default=(), converter=_checked)
     """Plain functions that are called in the worker's own thread, with the events of its client
     and each ``ItemEnded``. Those of the service are called for the service's client alone."""
@@ -118,6 +120,7 @@ class Durable:
                 heartbeat=self.heartbeat,
                 retention=self.retention,
                 poll_interval=self.poll_interval,
+                wait_for_database=self.wait_for_database,
                 observers=self.observers,
             )
 
@@ -128,6 +131,7 @@ class Durable:
             schema=self.schema,
             queue=self.queue,
             webhook_secret=config.webhook_secret,
+            wait_for_database=self.wait_for_database,
         )
         await outbox.start()
         opened = OpenOutbox(outbox, new_worker, self.poll_interval)

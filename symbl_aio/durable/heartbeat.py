@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -66,7 +67,7 @@ class Heartbeat:
         self._interval = interval
         self._worker_timeout = worker_timeout
         self._alone = alone
-        self._last_beat = self._well_since = monotonic()
+        self._last_beat = self._well_since = -inf  # none until it is registered
         self._may_send = asyncio.Event()
         self._leaving = False
         self._draining = False

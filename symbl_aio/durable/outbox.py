@@ -60,7 +60,8 @@ class Outbox(Resolution):
     ``queue`` two accounts of one application: each has workers, slots and pauses of its own,
     and a key belongs to one of them. Any number of processes may have an outbox; it sends
     nothing, which is the task of a ``Worker``. ``webhook_secret``: that of the workers, for
-    ``webhook``; without it ``SYMBL_WEBHOOK_SECRET``.
+    ``webhook``; without it ``SYMBL_WEBHOOK_SECRET``. ``wait_for_database``: seconds that
+    ``start`` waits for a PostgreSQL that is away.
 
     Each item is sent once, in each conversation in the order of submission: after a crash an
     item is sent again only if it is certain that the server did not accept it. Otherwise its
@@ -81,13 +82,16 @@ class Outbox(Resolution):
         schema: str = SCHEMA,
         queue: str = QUEUE_NAME,
         webhook_secret: str | None = None,
+        wait_for_database: float = 30.0,
     ) -> None:
+        require_seconds("wait_for_database", wait_for_database)
         # Config validates the secret.
         given = Config(webhook_base_url=None)
         if webhook_secret is not None:
             given = given.evolve(webhook_secret=webhook_secret)
         self._secret = given.webhook_secret
         self._database = Database(database, schema, queue=queue)
+        self._wait_for_database = wait_for_database
         self._is_open = False
         self._started = False
         self._watcher = Watcher(self._database)
@@ -124,7 +128,8 @@ class Outbox(Resolution):
         self._started = True
         try:
             with self._database.translate_errors():
-                await self._database.call(partial(dbos.create_tables, self._database))
+                create_tables = partial(dbos.create_tables, self._database)
+                await self._database.call_at_start(create_tables, self._wait_for_database)
                 self._is_open = True
         except BaseException:
             await in_a_thread(self._database.close)

@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
@@ -68,7 +69,8 @@ class Worker:
     take over its items. ``heartbeat``: seconds between two heartbeats, a third of the timeout
     unless it is given. ``retention``: seconds for which ended items are stored, and their keys
     cannot be used anew. ``poll_interval``: seconds between two polls of the database without a
-    notification. ``observers``: plain functions, called in the worker's own loop with each
+    notification. ``wait_for_database``: seconds that ``start`` waits for a PostgreSQL that is
+    away. ``observers``: plain functions, called in the worker's own loop with each
     event of its client, and with ``ItemEnded``; ``contrib.otel.JobSpans`` is one.
 
     Everything runs in a thread and an event loop of its own. A process has one worker, an
@@ -92,6 +94,7 @@ class Worker:
         worker_timeout: float = 15.0,
         retention: float = 7 * 86400.0,
         poll_interval: float = 5.0,
+        wait_for_database: float = 30.0,
         observers: Sequence[ItemObserver] = (),
     ) -> None:
         require_count("concurrency", concurrency)
@@ -102,6 +105,7 @@ class Worker:
             "worker_timeout": worker_timeout,
             "retention": retention,
             "poll_interval": poll_interval,
+            "wait_for_database": wait_for_database,
         }
         for name, seconds in times.items():
             if seconds is not None or name != "heartbeat":
@@ -140,13 +144,13 @@ class Worker:
         self._worker_timeout = worker_timeout
         self._retention = retention
         self._poll_interval = poll_interval
+        self._wait_for_database = wait_for_database
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._dispatcher: Dispatcher | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._file_lock: WorkerLock | None = None
         self._heartbeat: Heartbeat | None = None
         self._workflows: ItemWorkflows | None = None
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -176,22 +180,28 @@ class Worker:
         if self._thread is not None:
             raise ConfigurationError("the worker was started already; make a new one")
         running_loop()  # that of the caller, who waits in it for the worker's own
-        if not dbos.acquire_process_slot():
+        if not await dbos.acquire_process_slot():
             raise ConfigurationError(
                 "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
             )
-        # Before the thread: a second worker of a file must not touch the database.
+        held = ExitStack()
+        held.callback(dbos.release_process_slot)
         try:
-            if (file := self._database.file) is not None:
-                with self._database.translate_errors():
+            # Before the thread: a second worker of a file must not touch the database.
+            with self._database.translate_errors():
+                if (file := self._database.file) is not None:
                     make_folder(file.parent)
-                    self._file_lock = WorkerLock(file)
+                    held.callback(WorkerLock(file).release)
+                self._loop = asyncio.new_event_loop()
+            held.callback(self._loop.close)
+            thread = threading.Thread(
+                target=self._run_loop, args=(held,), name="symbl_aio worker", daemon=True
+            )
+            thread.start()
         except BaseException:
-            dbos.release_process_slot()
+            held.close()
             raise
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run_loop, name="symbl_aio worker", daemon=True)
-        self._thread.start()
+        self._thread = thread
         try:
             with self._database.translate_errors():
                 await self._inside(self._start())
@@ -262,12 +272,11 @@ class Worker:
 
     async def _close(self, timeout: float) -> None:
         assert self._thread is not None
-        await self._inside(self._stop(timeout))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        await in_a_thread(self._thread.join)
-        if self._file_lock is not None:
-            self._file_lock.release()
-        dbos.release_process_slot()
+        try:
+            await self._inside(self._stop(timeout))
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            await in_a_thread(self._thread.join)
 
     async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the worker's own loop, for a caller in another one."""
@@ -275,14 +284,16 @@ class Worker:
 
     # In the worker's own thread
 
-    def _run_loop(self) -> None:
-        self._loop.run_forever()
-        self._loop.run_until_complete(_cancel_remaining())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+    def _run_loop(self, held: ExitStack) -> None:
+        """Run the loop until it is stopped, then release what this worker alone may hold."""
+        with held:
+            self._loop.run_forever()
+            self._loop.run_until_complete(_cancel_remaining())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     async def _start(self) -> None:
-        await self._database.call(partial(dbos.create_tables, self._database))
+        create_tables = partial(dbos.create_tables, self._database)
+        await self._database.call_at_start(create_tables, self._wait_for_database)
         # Of another file this worker would send what it has sent before.
         self._database.keep_file()
         await self._client.start()
@@ -293,10 +304,10 @@ class Worker:
             self.id,
             interval=self._heartbeat_interval,
             worker_timeout=self._worker_timeout,
-            alone=self._file_lock is not None,
+            alone=self._database.is_sqlite,
         )
+        self._heartbeat = heartbeat  # first: a stop in between removes the row again
         await heartbeat.register()  # before it dequeues anything
-        self._heartbeat = heartbeat
         self._dispatcher = dispatcher = Dispatcher(
             self._database, heartbeat, poll_interval=self._poll_interval
         )
@@ -323,7 +334,7 @@ class Worker:
         await self._database.call(partial(set_cap, self._database, self._concurrency))
         # Soon enough, since no worker follows a handed-over job until it is dequeued.
         dequeue_interval = min(self._poll_interval, self._worker_timeout / 3)
-        if self._file_lock is not None:  # a poll of a file costs next to nothing
+        if self._database.is_sqlite:  # a poll of a file costs next to nothing
             dequeue_interval = min(dequeue_interval, 1.0)
         await dbos.launch(self._database, here.run, worker=self.id, interval=dequeue_interval)
         self._tasks = [

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from symbl_aio._core.live_audio_account import (
     MAX_FRAME,
     MAX_UNCONFIRMED,
+    PING_AFTER,
     AudioAccount,
     AudioFormats,
     frames,
@@ -77,6 +78,18 @@ def test_audio_waits_for_room_only_where_pings_are_answered():
     assert silent.has_room
     silent.received(1)  # late, but it does answer
     assert silent.expects_pongs
+
+
+def test_the_server_is_asked_again_before_audio_has_to_wait():
+    account = AudioAccount()
+    account.asked()
+    assert account.mark == PING_AFTER
+    account.handed_over = MAX_UNCONFIRMED - 10
+    account.asked()
+    assert account.mark == account.limit == MAX_UNCONFIRMED
+    account.handed_over = MAX_UNCONFIRMED
+    account.asked()
+    assert account.mark == MAX_UNCONFIRMED + PING_AFTER
 
 
 class Accounting(RuleBasedStateMachine):

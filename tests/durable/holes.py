@@ -1,7 +1,7 @@
-"""A network between a worker and its database that swallows all bytes, and answers nothing.
+"""A network between a worker and its database that swallows all bytes, or ends all connections.
 
-The kernel goes on acknowledging, as that of a proxy does, or of a server that hangs: no
-connection is ever reset, none is refused, and none is answered.
+While it swallows, the kernel goes on acknowledging, as that of a proxy does, or of a server that
+hangs: no connection is ever reset, none is refused, and none is answered.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Hole:
         self._flows = asyncio.Event()
         self._flows.set()
         self._closed = False
+        self._is_cut = False
         self._lost: set[object] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -32,14 +33,23 @@ class Hole:
         self._lost.update(self._writers)
         self._flows.clear()
 
+    def cut(self) -> None:
+        """End all connections, and each new one at once, as before a database that is down."""
+        self._is_cut = True
+        for writer in self._writers:
+            writer.transport.abort()
+
     def mend(self) -> None:
         """Forward what comes on new connections: those that were open stay silent for good."""
+        self._is_cut = False
         self._flows.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         await self._flows.wait()
-        if self._closed:
+        if self._is_cut:
+            writer.transport.abort()
+        if self._closed or self._is_cut:
             return
         inner, outer = await asyncio.open_connection(self._target.host, self._target.port)
         self._writers.append(outer)

@@ -59,6 +59,9 @@ async def test_a_harmless_deviation_is_no_doubt(serve, connect, body, headers):
         ("Got more than 8190 bytes\x1b[31m\n", "Got more than 8190 bytes [31m"),
         ("<html><head><title>Bad &amp; long</title></head><p>x</html>", "Bad & long"),
         ("<p>Too <b>long</b></p>", "Too long"),
+        ("<title>Too long", "Too long"),
+        ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
+        ('{"code": 7}', ""),
         ("", ""),
     ],
 )

@@ -63,6 +63,7 @@ class Session:
         self.audio = bytearray()
         self.frames: list[int] = []
         self.pings = 0
+        self.pongs: list[bytes] = []
         self.changed = asyncio.Event()
         self.closed = asyncio.Event()
         self.reading = asyncio.Event()
@@ -215,7 +216,7 @@ class Peer:
                         with suppress(ConnectionError):
                             await session.ws.pong(message.data)
                 case WSMsgType.PONG:
-                    pass
+                    session.pongs.append(message.data)
                 case _:
                     return
             session.changed.set()

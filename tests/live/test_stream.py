@@ -332,6 +332,25 @@ async def test_a_borrowed_session_is_used_and_left_open(peer: Peer):
     assert bytes(found.audio) == b"1234"
 
 
+async def test_a_server_that_pings_is_answered(peer: Peer):
+    """Most servers close a connection that does not answer."""
+    async with peer.client() as symbl, symbl.stream() as stream:
+        session = await peer.session()
+        await session.ws.ping(b"are you there")
+        await session.until(lambda: b"are you there" in session.pongs)
+        await stream.stop()
+
+
+async def test_a_server_is_asked_now_and_then_how_much_audio_it_has(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        for _ in range(6):
+            await stream.send(bytes(2**19))
+        await stream.stop()
+    (session,) = peer.sessions
+    assert len(session.audio) == 6 * 2**19
+    assert 5 <= session.pings < 60
+
+
 async def test_a_stream_refuses_another_event_loop(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         for use in (

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from symbl_aio.server import LocalServer
+from symbl_aio.server.hosting_settings import Hosting
+from symbl_aio.server.tls import load_context
 from tests.server.conftest import Caller, Start
 
 CREDENTIALS = json.dumps({"type": "application", "appId": "app", "appSecret": "secret"}).encode()
@@ -92,10 +98,48 @@ async def test_requests_in_a_row_are_all_answered(caller: Caller) -> None:
     ids=["nothing", "half a head", "half a body", "one and a half", "no HTTP"],
 )
 async def test_what_is_no_whole_request_ends_the_connection(
-    server: LocalServer, sent: bytes, expected: list[int]
+    server: LocalServer, sent: bytes, expected: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert statuses(await sent_and_closed(server, sent)) == expected
     await server.until(lambda: not len(server._connections))
+    assert caplog.text == ""
+
+
+async def test_a_websocket_ends_with_the_half_of_its_caller(caller: Caller) -> None:
+    await caller.get("/v1/conversations")
+    opening = request(
+        "/v1/streaming/one",
+        Authorization=f"Bearer {caller.token}",
+        Connection="Upgrade",
+        Upgrade="websocket",
+        Sec_WebSocket_Version="13",
+        Sec_WebSocket_Key="x" * 22 + "==",
+    )
+    url = urlsplit(caller.server.base_url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    writer.write(opening)
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    writer.write_eof()
+
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_tls_has_no_half(start: Start, tmp_path: Path, caplog: Any) -> None:
+    authority = trustme.CA()
+    pem = tmp_path / "certificate.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
+    caller = await start(host="localhost", hosting=Hosting(tls=load_context(pem, None)))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    url = urlsplit(caller.server.base_url)
+    _, writer = await asyncio.open_connection(url.hostname, url.port, ssl=trusting)
+    writer.write(request("/healthz"))
+    writer.close()
+
+    await writer.wait_closed()
+    await caller.server.until(lambda: not len(caller.server._connections))
+    assert caplog.text == ""
 
 
 async def test_an_idle_caller_who_ends_is_gone_at_once(server: LocalServer) -> None:

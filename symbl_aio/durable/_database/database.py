@@ -21,7 +21,12 @@ from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._log import Log
 from symbl_aio._threads import Threads, in_a_thread
 from symbl_aio.durable._database import sqlite
-from symbl_aio.durable._database.faults import is_forbidden, is_missing_object, passes
+from symbl_aio.durable._database.faults import (
+    is_forbidden,
+    is_missing_object,
+    is_refusal,
+    passes,
+)
 from symbl_aio.durable._database.postgresql_connections import THREADS, Connections
 from symbl_aio.durable._database.tables import QUEUE_NAME, Tables
 
@@ -38,6 +43,7 @@ _CLOSE_TIMEOUT: Final = 5.0
 """Seconds that running calls have when the database is closed."""
 _REPORT_EVERY: Final = 30.0
 """Seconds between two log lines of one outage."""
+_START_PAUSE: Final = 0.5
 _DEADLOCK: Final = "40P01"
 """SQLSTATE of a transaction that PostgreSQL ended to break a deadlock."""
 _OF_ANOTHER_ROLE: Final = (
@@ -210,6 +216,28 @@ class Database(Tables):
             except exc.OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
                     raise
+
+    async def call_at_start(self, work: Callable[[], T], seconds: float) -> T:
+        """Run ``work`` as ``call`` does, again for ``seconds`` while PostgreSQL is away.
+
+        What no wait can change, such as a refused password, is raised at once.
+        """
+        until = monotonic() + seconds
+        is_logged = False
+        while True:
+            try:
+                return await self.call(work)
+            except Exception as error:
+                left = until - monotonic()
+                if self.is_sqlite or left <= 0.0 or not passes(error) or is_refusal(error):
+                    raise
+                if not is_logged:
+                    is_logged = True
+                    _LOG.warning(
+                        "the database %s cannot be used yet (%s): the start waits for up to %s s",
+                        self.name, self.describe(error), f"{seconds:g}",
+                    )  # fmt: skip
+            await asyncio.sleep(min(_START_PAUSE, left))
 
     def _check_never_found(self, error: OSError) -> None:
         # SQLite would make an empty file, or go on in the one that was moved away or deleted.

@@ -35,6 +35,9 @@ _FAILED: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _APPLICATION: Final = "symbl-aio"
 _VERSION: Final = "symbl_aio.1"
 """A constant, not a hash of the source: a newer release continues workflows of an older one."""
+_ENDING_TIMEOUT: Final = 30.0
+"""Seconds for which a start waits for the end of the worker before it: three times as long as DBOS
+waits for one of its threads."""
 
 _run: Callable[[Attempt], Awaitable[str]]
 
@@ -165,6 +168,8 @@ async def launch(
         }
     )
     DBOS.listen_queues([queue_of(database)])
+    # DBOS makes an event loop in a thread, and waits for ever if that fails for want of handles.
+    asyncio.new_event_loop().close()
     DBOS.launch()
     # A thread that looks each second for delays and deadlines, which we do not use.
     if (unused := getattr(_instance(), "_background_jobs_stop_event", None)) is not None:
@@ -248,10 +253,17 @@ class Workflows:
 
 
 _process_slot = threading.Lock()
+_ending: threading.Thread | None = None
+"""The thread in which DBOS was shut down last."""
 
 
-def acquire_process_slot() -> bool:
-    """Acquire the one DBOS instance that a process may have; false if it is taken."""
+async def acquire_process_slot() -> bool:
+    """Acquire the one DBOS instance that a process may have; false if it is taken.
+
+    Waits for an instance that is being shut down.
+    """
+    if _ending is not None:
+        await in_a_thread(partial(_ending.join, _ENDING_TIMEOUT))
     return _instance() is None and _process_slot.acquire(blocking=False)
 
 
@@ -272,7 +284,10 @@ async def shut_down(timeout: float) -> None:
             loop.call_soon_threadsafe(ended.set)
 
     # Not in DBOS's own executor: during an outage its threads wait for the database, for ever.
-    threading.Thread(target=destroy, name="symbl_aio ending", daemon=True).start()
+    global _ending
+    ending = threading.Thread(target=destroy, name="symbl_aio ending", daemon=True)
+    ending.start()
+    _ending = ending
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout):
             await ended.wait()

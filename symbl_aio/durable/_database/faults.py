@@ -6,6 +6,7 @@ release are permanent: a worker that retried would hold its slots for ever.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import Final
 
@@ -22,6 +23,13 @@ _INCOMPATIBLE: Final = frozenset({"3F", "42"})
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _MISSING: Final = frozenset({"3F000", "42P01", "42703", "42704", "42883"})
 """Schema, table, column, type or function that does not exist."""
+_REFUSALS: Final = re.compile(
+    "authentication failed|does not exist|no pg_hba.conf entry|permission denied|"
+    "not permitted to log in|no password supplied|no such user|no such database|"
+    "SSL was required|certificate verify failed"
+)
+"""Of a connection that was refused, libpq tells no SQLSTATE. A server that answers in another
+language is taken to be away: the start waits a while then, and raises its words."""
 _PERMANENT_CODES: Final = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 )
@@ -72,6 +80,12 @@ def is_missing_object(error: BaseException) -> bool:
     return isinstance(found, sqlite3.OperationalError) and any(
         text in str(found) for text in _MISSING_MESSAGES
     )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether PostgreSQL refused a connection for its role, password or database."""
+    found = getattr(error, "orig", None) or error
+    return isinstance(found, psycopg.OperationalError) and bool(_REFUSALS.search(str(found)))
 
 
 def is_forbidden(error: BaseException) -> bool:

@@ -150,7 +150,10 @@ class Notifications:
     # PostgreSQL
 
     async def _listen(self) -> None:
-        connection: Any = await self._database.call(self._start_listening)
+        pooled = await self._database.call(self._start_listening)
+        # Only now: before, a cancelled task would leave it open, and in no pool.
+        connection: Any = pooled.driver_connection
+        pooled.detach()  # it is this listener's alone
         loop = asyncio.get_running_loop()
         lost: asyncio.Future[None] = loop.create_future()
         loop.add_reader(connection.fileno(), self._receive, connection, lost)
@@ -167,13 +170,12 @@ class Notifications:
             loop.remove_reader(connection.fileno())
             connection.close()
 
-    def _start_listening(self) -> Any:
+    def _start_listening(self) -> sa.PoolProxiedConnection:
         pooled = self._database.engine.raw_connection()
         connection: Any = pooled.driver_connection
-        pooled.detach()  # it is this listener's alone
         connection.autocommit = True
         connection.execute(f'listen "{self._database.channel}"')
-        return connection
+        return pooled
 
     def _receive(self, connection: Any, lost: asyncio.Future[None]) -> None:
         try:

@@ -113,13 +113,17 @@ class Connections:
         self, dialect: object, record: object, arguments: Any, settings: Any
     ) -> psycopg.Connection[Any]:
         """Connect; for DBOS as soon as it is possible, once ``retries_connecting``."""
-        # DBOS itself backs off after each error, up to a minute and a half.
-        retries = self.retries_connecting and not current_thread().name.startswith(THREADS)
         while True:
             try:
                 return self._connect(dialect, record, arguments, settings)
-            except psycopg.OperationalError:
-                if not retries or self._aborted.wait(_RECONNECT_PAUSE):
+            except psycopg.OperationalError as error:
+                if current_thread().name.startswith(THREADS):
+                    raise
+                # After an OperationalError DBOS itself waits, up to a minute and a half, and
+                # retries without end: while it is launched, on the event loop.
+                if not self.retries_connecting:
+                    raise psycopg.InterfaceError(str(error)) from error
+                if self._aborted.wait(_RECONNECT_PAUSE):
                     raise
 
     def _prepare(self, connection: psycopg.Connection[Any], record: Any) -> None:

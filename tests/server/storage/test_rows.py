@@ -122,6 +122,19 @@ def test_all_jobs_and_recordings_that_are_old_are_forgotten_some_at_a_time() -> 
         assert left == [(600, 0)]
 
 
+def test_a_call_about_a_job_that_was_forgotten_is_not_made() -> None:
+    with filled(1) as rows:
+        for job in ("j0", "gone"):
+            rows.connection.execute(
+                "INSERT INTO webhooks (application, job, status) VALUES ('app', ?, 'completed')",
+                (job,),
+            )
+
+        assert [(job.id, calls) for job, calls in rows.state().webhooks] == [
+            ("j0", [Status.COMPLETED])
+        ]
+
+
 def test_a_database_of_the_first_version_keeps_its_content_and_forgets_its_orphans() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.executescript(schema.MIGRATIONS[0])

@@ -19,6 +19,7 @@ from symbl_aio.server import write_backup
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.job import Status
 from symbl_aio.server.storage import sqlite_store
+from symbl_aio.server.storage.store import StorageError
 from tests.server.conftest import Caller, Start
 from tests.server.storage.conftest import Restart
 
@@ -496,6 +497,24 @@ async def test_conversations_that_were_not_used_for_longest_leave_memory(
         assert answer.body["messages"][0]["text"] == f"Number {n}."
         assert len(stored.server._conversations.by_id) <= 4
     assert ids[0] in stored.server._conversations.by_id
+    for n in (1, 2, 0, 3, 4):
+        await stored.get(f"/v1/conversations/{ids[n]}/messages")
+    assert ids[0] in stored.server._conversations.by_id
+
+
+async def test_a_change_that_nothing_waits_for_is_logged_only_if_it_fails(
+    stored: Caller, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [account] = stored.server._accounts
+    stored.server.revoke_tokens()
+    await account.conversations._store.state()
+    assert "could not be stored" not in caplog.text
+
+    (data / "symbl.sqlite3").unlink()
+    stored.server.revoke_tokens()
+    with pytest.raises(StorageError):
+        await account.conversations._store.state()
+    assert caplog.text.count("a change could not be stored: the database") == 1
 
 
 async def test_an_id_that_no_database_takes_is_unknown(stored: Caller) -> None:
