@@ -337,6 +337,20 @@ async def test_a_refusal_that_is_final_ends_the_stream(peer: Peer):
     assert len(peer.sessions) == 1
 
 
+async def test_a_server_that_listens_and_breaks_again_and_again_is_given_up(peer: Peer):
+    async def answer(session: Session, request):
+        await usual(session, request)
+        session.break_off()
+
+    peer.on_request = answer
+    async with peer.client() as symbl, symbl.stream(no_connection_timeout=1) as stream:
+        with pytest.raises(StreamLostError):
+            async with asyncio.timeout(30):
+                async for _ in stream:
+                    pass
+    assert len(peer.sessions) > 2
+
+
 async def test_a_page_in_place_of_a_websocket_is_final(peer: Peer):
     """As of a host that serves another API, or a gateway that knows no WebSockets."""
     peer.refusals = [200]
