@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import aiohttp
 from attrs import frozen
 
-from symbl_aio._callback_checks import awaitable, must_go_on
+from symbl_aio._callback_checks import awaitable, ends_program, is_own_cancellation
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,
@@ -363,7 +363,8 @@ async def _called(provider: TokenProvider) -> AccessToken | str:
     except Exception:
         raise
     except BaseException as error:
-        if must_go_on(error):
+        # A GeneratorExit is the provider's own, too: this task is never closed from outside.
+        if is_own_cancellation(error) or ends_program(error):
             raise
         # Work of the provider's own was cancelled, for example, and not this request.
         raise RuntimeError(f"the provider raised {type(error).__name__}") from error

@@ -80,8 +80,10 @@ class Exporter:
         began = monotonic()
         try:
             self._stats = await self._worker.stats()
-        except SymblError:
-            self._stats = None
+        except Exception as error:
+            self._stats = None  # never the numbers of before
+            if not isinstance(error, SymblError):
+                _LOG.warning("the metrics cannot be read (%s)", error)
         self._cached_until = monotonic() + max(_MIN_AGE, _AGE_FACTOR * (monotonic() - began))
 
     async def aclose(self) -> None:
@@ -163,8 +165,9 @@ class WorkerMonitor:
             await asyncio.sleep(_WRITE_INTERVAL)
             try:
                 await self._write(file)
-            except OSError as error:
-                _LOG.warning("the metrics cannot be written to %s (%s)", file, error.strerror)
+            except Exception as error:  # also for want of a thread or of memory
+                why = getattr(error, "strerror", None) or error
+                _LOG.warning("the metrics cannot be written to %s (%s)", file, why)
 
     async def _write(self, file: Path) -> None:
         await asyncio.to_thread(_write, file, await self._exporter.text())

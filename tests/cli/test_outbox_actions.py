@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +22,7 @@ from symbl_aio.cli import outbox_commands as words
 from symbl_aio.cli import worker_probes
 from symbl_aio.cli.worker_probes import Address, Exporter, WorkerMonitor
 from symbl_aio.contrib.service_outbox import Durable
-from symbl_aio.durable import ItemState, Outbox, Worker
+from symbl_aio.durable import ItemState, Outbox, OutboxStats, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.cli.test_outbox_commands import outbox, running, shell, url, working
 from tests.durable.openmetrics import Family, parse
@@ -169,6 +170,46 @@ async def test_metrics_are_written_to_a_file_whole_and_taken_away_in_the_end(
     assert list(file.parent.iterdir()) == []
 
 
+async def test_metrics_are_written_again_after_a_fault_of_any_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that nothing replaces any more would show its last numbers for ever."""
+    monkeypatch.setattr(worker_probes, "_WRITE_INTERVAL", 0.0)
+    monkeypatch.setattr(worker_probes, "_MIN_AGE", 0.0)
+    file = tmp_path / "symbl.prom"
+
+    class Faulty:
+        is_ready = True
+        error: BaseException | None = None
+
+        async def stats(self) -> OutboxStats:
+            if self.error is not None:
+                raise self.error
+            return OutboxStats(counts={})
+
+    async def until(up: int) -> None:
+        while value(parse(file.read_text("utf-8")), "symbl_outbox_up") != up:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    worker = Faulty()
+    of = {"schema": "symbl_aio", "queue": "symbl"}
+    monitor = WorkerMonitor(worker, health=None, prometheus=str(file), **of)  # type: ignore[arg-type]
+    loop = asyncio.get_running_loop()
+    async with monitor, asyncio.timeout(20):
+        await monitor.start_file()
+        worker.error = RuntimeError("can't start new thread")
+        await until(0)
+        with ThreadPoolExecutor() as full:
+            full.submit(int).result()
+        loop.set_default_executor(full)  # which takes no call any more
+        while "cannot be written" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        loop.set_default_executor(ThreadPoolExecutor())
+        worker.error = None
+        await until(1)
+    assert "the metrics cannot be read (can't start new thread)" in caplog.text
+
+
 @pytest.mark.parametrize(
     "option, given, said",
     [
@@ -259,7 +300,7 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
     shell = Shell(SYMBL_AIO_DATABASE=url, SYMBL_AIO_POLL_INTERVAL="0.7", SYMBL_AIO_SCHEMA="mine")
     given = (
         *("--heartbeat", "1", "--retention", "60"),
-        *("--ambiguity-timeout", "5", "--concurrency", "3"),
+        *("--ambiguity-timeout", "5", "--concurrency", "3", "--wait-for-database", "4"),
     )
     ended = await shell.run("worker", *given)
     assert ended.code == 70  # an unexpected exception
@@ -274,6 +315,7 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
         "worker_timeout": 15.0,
         "retention": 60.0,
         "poll_interval": 0.7,
+        "wait_for_database": 4.0,
     }
 
 

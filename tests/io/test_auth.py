@@ -340,6 +340,7 @@ PASSING = [
     KeyError("access_token"),
     MemoryError(),
     asyncio.CancelledError(),
+    GeneratorExit(),
     PanicError(),
 ]
 
