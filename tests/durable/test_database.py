@@ -203,20 +203,24 @@ async def test_a_password_is_never_shown(
 # Log lines of an outage
 
 
-def refused(database: Database) -> Exception:
-    with pytest.raises(sa.exc.OperationalError) as found, database.begin():
-        pass
+async def refused(database: Database) -> Exception:
+    def connect() -> None:
+        with database.begin():
+            pass
+
+    with pytest.raises(sa.exc.OperationalError) as found:
+        await database.call(connect)
     return found.value
 
 
-def test_an_outage_is_one_line_for_all_that_fails_and_one_when_it_ends(
+async def test_an_outage_is_one_line_for_all_that_fails_and_one_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     database = Database(f"postgresql://app:{PASSWORD}@127.0.0.1:1/outbox")
     try:
         database.report_answer()
         for work in ("the heartbeat", "dispatch", "a call"):
-            database.report(work, refused(database))
+            database.report(work, await refused(database))
         database.report("dispatch", RuntimeError("it is broken"))
         database.report_answer()
         database.report_answer()
