@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_proxies",
         "_threads",
         "_shared_futures",
+        "_stopping",
         "_version",
     ),
     (
@@ -94,6 +95,7 @@ SHARED = {
         "_outage",
         "_private_files",
         "_proxies",
+        "_stopping",
         "_threads",
         "media",
         "models",
@@ -106,6 +108,7 @@ SHARED = {
         "_log",
         "_private_files",
         "_protocol.webhook_calls",
+        "_stopping",
         "_threads",
         "_shared_futures",
         "models",

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
+from symbl_aio._stopping import run_unless
 from symbl_aio.cli.exit_codes import CUT_OFF, EVICTED, OK, UNREACHABLE, UNWRITTEN, USAGE
 from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show_json import Show
@@ -74,8 +75,11 @@ async def work(
     quieten()
     # The probes answer before the worker has started: alive, and not ready.
     async with monitor:
-        if not await _start(worker, stopped):
+        # The start may wait for the database.
+        starting = await run_unless(stopped, worker.start())
+        if starting.cancelled():
             return OK
+        starting.result()
         show.working(worker.id, redacted(database))
         stopping, dead, drained = tasks = [
             asyncio.ensure_future(awaitable)
@@ -112,20 +116,6 @@ async def work(
         "and have its work; start it again"
     )
     return EVICTED
-
-
-async def _start(worker: durable.Worker, stopped: asyncio.Event) -> bool:
-    """Start a worker, which may wait for its database; return false if ``stopped`` comes before."""
-    starting = asyncio.ensure_future(worker.start())
-    stopping = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        stopping.cancel()
-        await starting
-        return True
-    starting.cancel()
-    await asyncio.gather(starting, return_exceptions=True)
-    return False
 
 
 async def _drain(worker: durable.Worker, show: Show, requested: asyncio.Event) -> bool:

@@ -34,6 +34,7 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._protocol.webhook_calls import WebhookCall, is_genuine, read_call
 from symbl_aio._shared_futures import check_loop
+from symbl_aio._stopping import run_unless
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.live import Visitor, pass_stream
@@ -158,15 +159,7 @@ class Embedded:
 
     async def _open(self, durable: Durable, config: Config) -> OpenOutbox:
         """Open the outbox. Raises ``ClientClosedError`` if the service is stopped meanwhile."""
-        opening = asyncio.ensure_future(durable.open(self._credentials, config))
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait([opening, closing], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            closing.cancel()
-            if not opening.done():
-                opening.cancel()
-                await asyncio.wait([opening])
+        opening = await run_unless(self._closing, durable.open(self._credentials, config))
         if opening.cancelled():
             raise ClientClosedError("the service was stopped before its outbox was open")
         return opening.result()
