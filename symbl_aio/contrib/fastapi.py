@@ -34,7 +34,7 @@ and order for all of them, see ``durable``.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Final, Unpack, cast
 
 from fastapi import (
@@ -99,12 +99,11 @@ class Symbl(Embedded):
         uvicorn waits for them before it ends the lifespan. It also waits for uploads, without
         a limit unless ``--timeout-graceful-shutdown`` sets one.
         """
-        async with AsyncExitStack() as started:
-            with on_stop_signal(self.stop_streams):  # the start may wait for a database
-                await started.enter_async_context(self)
-            # For routes of this application; the yielded state reaches mounted ones, too.
-            setattr(app.state, _NAME, self)
-            with on_stop_signal(self.stop_streams):
+        # Around the start, too, which may wait for a database.
+        with on_stop_signal(self.stop_streams):
+            async with self:
+                # For routes of this application; the yielded state reaches mounted ones, too.
+                setattr(app.state, _NAME, self)
                 yield {_NAME: self}
 
     @property
