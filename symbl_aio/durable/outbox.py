@@ -17,7 +17,6 @@ from symbl_aio import (
     ConfigurationError,
     JobStatus,
     Options,
-    Text,
 )
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._protocol.webhook_calls import WebhookCall
@@ -251,8 +250,7 @@ class Outbox(Resolution):
         priority = check_priority(priority)
         self._check_open()
         content = await encode(media, options)
-        source = None if isinstance(media, Text) else source_of(media, None)
-        entry = Encoded(key, conversation, content, source, priority)
+        entry = Encoded(key, conversation, content, source_of(media, None), priority)
         return await self._call(partial(self._inserts.submit, entry, _current_span()))
 
     # Read

@@ -23,7 +23,6 @@ from symbl_aio import (
     FileUnavailableError,
     MediaRejectedError,
     Options,
-    Text,
     Video,
 )
 from symbl_aio._fields import type_name
@@ -156,8 +155,7 @@ async def _encode(position: int, entry: Entry) -> Encoded:
         content = await encode(entry.media, entry.options)
     except _INPUT_ERRORS as error:
         raise type(error)(_at(position, key, error)) from error
-    source = None if isinstance(entry.media, Text) else source_of(entry.media, None)
-    return Encoded(key, conversation, content, source, priority, position)
+    return Encoded(key, conversation, content, source_of(entry.media, None), priority, position)
 
 
 def _at(position: int, key: str, error: Exception) -> str:
