@@ -125,9 +125,13 @@ class Shared(Generic[T]):
                     self._waiters = self._waiters or None
         return self.result()
 
+    def set_result(self, result: T) -> None:
+        """End the work with a result."""
+        self._settle(result)
+
     def cancel(self) -> None:
         """End the work as cancelled: ``result`` raises ``asyncio.CancelledError``."""
-        self.set_result(_CANCELLED)
+        self._settle(_CANCELLED)
 
     def fail(self, error: BaseException, work: str, *, expected: bool) -> None:
         """End the work with an error; ``expected``: it is not logged."""
@@ -137,11 +141,10 @@ class Shared(Generic[T]):
             detail = f": {error}" if isinstance(error, SymblError) else ""
             kind = type(error).__name__
             unretrieved = f"{work} ended with {kind}, and nobody awaited it{detail}"
-        self.set_result(_Failure(error, unretrieved))
+        self._settle(_Failure(error, unretrieved))
 
-    def set_result(self, result: T | _Failure | _State) -> None:
-        """End the work with a result."""
-        self._outcome = result
+    def _settle(self, outcome: T | _Failure | _State) -> None:
+        self._outcome = outcome
         if self._waiters is not None:
             waiters, self._waiters = self._waiters, None
             for waiter in waiters:
