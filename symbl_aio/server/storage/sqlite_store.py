@@ -95,10 +95,11 @@ class SQLiteStore:
         return await self._read(lambda rows: rows.expired(cutoff, conversation_id))
 
     async def forget_jobs(self, cutoff: float) -> None:
-        found = -1
-        while found:
+        while True:
             found, names = await self._read(lambda rows: rows.forget_jobs(cutoff))
             await self._remove_bodies(names)
+            if not found:
+                return
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
         storage = self._storage
