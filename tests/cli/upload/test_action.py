@@ -757,15 +757,21 @@ async def test_a_watch_reports_each_recording_once(shell, symbl, folder, tmp_pat
     assert "2 of 2 recordings so far are done" in ended.err
 
 
-async def test_a_watch_writes_the_files_once_their_folder_can_be_written(shell, folder, tmp_path):
+async def watch_without_a_folder(shell, folder, out):
+    """Start a watch of one recording whose transcript has a file in the place of its folder."""
     record(folder, "x/1.wav")
-    out = tmp_path / "out"
     out.mkdir()
     (out / "x").write_text("a file in the place of the folder")
     process = await shell.start(
         *("upload", "--json", "--watch", "--quiet-for", "0", "-o", out, folder)
     )
     assert process.stdout is not None
+    return process
+
+
+async def test_a_watch_writes_the_files_once_their_folder_can_be_written(shell, folder, tmp_path):
+    out = tmp_path / "out"
+    process = await watch_without_a_folder(shell, folder, out)
     seen: list[str] = []
     async for line in process.stdout:
         seen.append(json.loads(line)["event"])
@@ -780,14 +786,7 @@ async def test_a_watch_writes_the_files_once_their_folder_can_be_written(shell, 
 
 
 async def test_an_interrupted_watch_counts_the_conversations_without_files(shell, folder, tmp_path):
-    record(folder, "x/1.wav")
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "x").write_text("a file in the place of the folder")
-    process = await shell.start(
-        *("upload", "--json", "--watch", "--quiet-for", "0", "-o", out, folder)
-    )
-    assert process.stdout is not None
+    process = await watch_without_a_folder(shell, folder, tmp_path / "out")
     while json.loads(await process.stdout.readline())["event"] != "unwritten":
         pass
     process.send_signal(signal.SIGINT)
