@@ -192,7 +192,7 @@ class Transport:
         proxy = self._proxies.get(origin)
         to_proxy = None if proxy is None else _authorise(proxy, origin, sent_headers)
         session = self._socket_session()
-        _OPENING_SOCKET.set(True)  # for ever: the task of a link sends no other request
+        _OPENING_SOCKET.set(True)  # for ever: no other request is sent in the context of a link
         try:
             async with asyncio.timeout(times.connect + times.read):
                 return await session.ws_connect(

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from symbl_aio import (
     APIError,
+    AuthenticationError,
     ClientClosedError,
     Config,
     Gap,
@@ -436,6 +437,44 @@ async def test_a_redirect_of_the_handshake_is_not_followed(
     finally:
         await runner.cleanup()
     assert ["x-api-key" in {name.lower() for name in headers} for headers in seen] == [False]
+
+
+async def test_a_token_request_after_a_refused_handshake_may_be_redirected():
+    requests: list[str] = []
+
+    async def refuse(_request: web.Request) -> web.Response:
+        requests.append("handshake")
+        return web.Response(status=401)
+
+    async def redirect(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/issued"})
+
+    async def issue(_request: web.Request) -> web.Response:
+        return web.Response(text=f"token-{len(requests)}")
+
+    app = web.Application()
+    app.router.add_get("/v1/streaming/{id}", refuse)
+    app.router.add_get("/token", redirect)
+    app.router.add_get("/issued", issue)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with aiohttp.ClientSession() as session:
+
+            async def provide() -> str:
+                async with session.get(f"{base_url}/token") as answer:
+                    return await answer.text()
+
+            config = Config(base_url=base_url)
+            async with SymblClient(provide, config=config, session=session) as client:
+                with pytest.raises(AuthenticationError):
+                    async with client.stream():
+                        pytest.fail("not a WebSocket")
+    finally:
+        await runner.cleanup()
+    assert requests == ["handshake", "handshake"]
 
 
 def is_state(event: object, state: str) -> bool:
